@@ -1,0 +1,60 @@
+//! The durable position of one shard: everything up to it is settled, and some ranges above it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+use super::record::Position;
+
+/// Up to where a shard is settled. Stored as JSON, so that a person can read a state directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Everything up to here is settled.
+    pub up_to: UpTo,
+    /// Settled ranges above it, ascending, at most [`Checkpoint::RANGES_MAX`]. What is left out is repeated after a
+    /// crash, never lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settled_above: Vec<PositionRange>,
+}
+
+impl Checkpoint {
+    /// How many settled ranges a checkpoint keeps: the lowest ones.
+    pub const RANGES_MAX: usize = 1_000;
+
+    /// A checkpoint without settled ranges above it.
+    #[must_use]
+    pub fn at(up_to: UpTo) -> Self {
+        Self { up_to, settled_above: Vec::new() }
+    }
+}
+
+/// At first the starting position, then the last settled record, at last the end of the shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpTo {
+    /// Nothing is settled; reading begins at the oldest record retained.
+    TrimHorizon,
+    /// Nothing is settled; reading begins at the tip as it was at this moment (`docs/semantics.md` 6.1).
+    Latest(Timestamp),
+    /// Nothing is settled; reading begins at the first record that arrived at this moment or later.
+    AtTimestamp(Timestamp),
+    /// Everything up to and including this record is settled.
+    After(Position),
+    /// The shard is closed and all of it is settled.
+    Ended,
+}
+
+/// Positions from `first` to `last`, both included, all of them settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PositionRange {
+    /// The lowest settled position.
+    pub first: Position,
+    /// The highest settled position.
+    pub last: Position,
+}
+
+impl PositionRange {
+    /// Whether the position lies inside.
+    #[must_use]
+    pub fn contains(&self, position: &Position) -> bool {
+        self.first <= *position && *position <= self.last
+    }
+}

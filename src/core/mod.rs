@@ -1,0 +1,43 @@
+//! The pure machine: records in, actions out. No I/O, no clock, no randomness, no logging: the same inputs give the
+//! same actions, so every rule of ordering and settling can be tested in virtual time. `docs/architecture.md` numbers
+//! the invariants that the parts assert.
+
+pub mod checkpoint;
+pub mod outcome;
+pub mod record;
+
+use std::time::Duration;
+
+/// A moment as milliseconds since the Unix epoch. The core never asks for the time: it is handed one with each input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// From milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(milliseconds: u64) -> Self {
+        Self(milliseconds)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it lies in the future.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(milliseconds))
+    }
+}

@@ -1,0 +1,31 @@
+//! Events as the function sees them: each record is rendered once, when it is read, and a payload is joined from the
+//! rendered elements in one copy. Pure; knows no SDK type.
+
+pub mod response;
+
+use bytes::Bytes;
+
+const PREFIX: &[u8] = b"{\"Records\":[";
+const SUFFIX: &[u8] = b"]}";
+
+/// The largest payload that the target takes (`docs/semantics.md` 3), in bytes.
+pub const PAYLOAD_BYTES_MAX: usize = 6_291_456;
+
+/// The bytes of a payload around its elements.
+pub const WRAPPER_BYTES: usize = PREFIX.len() + SUFFIX.len();
+
+/// Joins rendered elements to the event `{"Records":[…]}`.
+#[must_use]
+pub fn payload<'a>(elements: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
+    let bytes: usize = elements.clone().map(|element| element.len() + 1).sum();
+    let mut payload = Vec::with_capacity(WRAPPER_BYTES + bytes);
+    payload.extend_from_slice(PREFIX);
+    for (index, element) in elements.enumerate() {
+        if index > 0 {
+            payload.push(b',');
+        }
+        payload.extend_from_slice(element);
+    }
+    payload.extend_from_slice(SUFFIX);
+    payload.into()
+}

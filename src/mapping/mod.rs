@@ -1,0 +1,86 @@
+//! The model that the file, the API and the command line share: a [`document::MappingDocument`] is what a user wrote,
+//! an [`EventSourceMapping`] is what esmd runs. The only way from one to the other is `validate`, so code behind it
+//! never checks a range or a combination. Pure.
+
+pub mod arn;
+pub mod document;
+pub mod validate;
+
+use std::time::Duration;
+
+use arn::{FunctionName, SourceArn};
+
+/// A validated mapping of one source to one function. Immutable: a change makes a new one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventSourceMapping {
+    /// What is read, and how.
+    pub source: SourceSettings,
+    /// What is invoked.
+    pub function: FunctionName,
+    /// How records become batches.
+    pub batching: Batching,
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Settings that AWS does not have.
+    pub esmd: EsmdSettings,
+}
+
+/// Settings that differ by kind of source, so that a stream's setting on a queue cannot be represented.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceSettings {
+    /// An SQS queue.
+    Queue(QueueSettings),
+    /// A Kinesis stream.
+    Stream(StreamSettings),
+}
+
+/// An SQS queue's settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueSettings {
+    /// The queue.
+    pub arn: SourceArn,
+    /// Whether message groups keep their order: the queue's name ends in `.fifo`.
+    pub fifo: bool,
+    /// Most invocations at a time, 2–1,000; `None`: esmd's own default.
+    pub maximum_concurrency: Option<u32>,
+}
+
+/// A stream's settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamSettings {
+    /// The stream.
+    pub arn: SourceArn,
+    /// Where a shard without checkpoint begins.
+    pub starting_position: StartingPosition,
+    /// Concurrent batches per shard, 1–10.
+    pub parallelization_factor: u32,
+}
+
+/// Where reading a stream begins (`docs/semantics.md` 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartingPosition {
+    /// At the oldest record retained.
+    TrimHorizon,
+    /// After the newest record at the time of the first listing.
+    Latest,
+    /// At the first record that arrived at this moment or later.
+    AtTimestamp(jiff::Timestamp),
+}
+
+/// How records become batches (`docs/semantics.md` 0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// Most records of a batch: 1–10,000, 10 for FIFO queues.
+    pub size: usize,
+    /// How long an incomplete batch waits for more, 0–300 s; zero: not at all.
+    pub window: Duration,
+}
+
+/// Settings under the key `Esmd`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EsmdSettings {
+    /// The function's timeout where the Lambda endpoint cannot say it, 1–900 s.
+    pub function_timeout: Option<Duration>,
+    /// `invokeIdentityArn` where the Lambda endpoint cannot say the function's role.
+    pub invoke_identity_arn: Option<String>,
+}

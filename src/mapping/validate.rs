@@ -1,0 +1,1 @@
+//! Document to mapping: every limit stands here once.

@@ -1,0 +1,116 @@
+//! What survives a restart: mappings, and one row per shard that is lease and checkpoint in one, so that a single
+//! conditional write both saves progress and proves ownership.
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::core::checkpoint::Checkpoint;
+use crate::core::record::ShardId;
+use crate::mapping::document::MappingDocument;
+
+/// A mapping as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredMapping {
+    /// Made once, kept for the mapping's life.
+    pub uuid: Uuid,
+    /// What was declared.
+    pub document: MappingDocument,
+    /// Who declared it.
+    pub origin: MappingOrigin,
+    /// Raised by every change; a `put` names the revision that it saw.
+    pub revision: u64,
+}
+
+/// Who may change a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MappingOrigin {
+    /// The configuration file declares it.
+    File,
+}
+
+/// The right to read one shard, as granted by a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The mapping.
+    pub mapping: Uuid,
+    /// Its shard.
+    pub shard: ShardId,
+    /// Raised by every claim. A write under an older epoch is refused.
+    pub epoch: u64,
+}
+
+/// A shard's row as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseRow {
+    /// The shard.
+    pub shard: ShardId,
+    /// The worker that holds it now, if any does.
+    pub owner: Option<String>,
+    /// The epoch of the latest claim; 0 if it was never claimed.
+    pub epoch: u64,
+    /// Up to where it is settled.
+    pub checkpoint: Checkpoint,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The lease belongs to a newer epoch: stop, settle nothing more.
+    #[error("lease on shard {shard} of mapping {mapping} is no longer held since epoch {epoch}")]
+    LeaseLost {
+        /// The mapping.
+        mapping: Uuid,
+        /// Its shard.
+        shard: ShardId,
+        /// The epoch that was not the newest.
+        epoch: u64,
+    },
+    /// Someone else changed the mapping first: read it again.
+    #[error("mapping {uuid} was changed by someone else")]
+    Conflict {
+        /// The mapping.
+        uuid: Uuid,
+    },
+    /// The store did not take or give anything, as with a full disk: wait and ask again.
+    #[error("state store unavailable")]
+    Unavailable(#[source] crate::source::BoxError),
+}
+
+/// Keeps mappings, leases and checkpoints. Every write is durable when it returns.
+pub trait StateStore: Send + Sync {
+    /// All mappings, in the order in which they were made.
+    fn mappings(&self) -> BoxFuture<'_, Result<Vec<StoredMapping>, StoreError>>;
+
+    /// Writes a mapping under the revision that the caller read (0: it must not exist yet) and returns it with the new
+    /// one. `Conflict` if another revision is there.
+    fn put_mapping(&self, mapping: StoredMapping) -> BoxFuture<'_, Result<StoredMapping, StoreError>>;
+
+    /// Removes a mapping and all its rows. Removing what is not there is no error.
+    fn delete_mapping(&self, uuid: Uuid) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Makes the rows of shards seen for the first time, all or none. A row that exists is left as it is.
+    fn add_shards(&self, mapping: Uuid, shards: Vec<(ShardId, Checkpoint)>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Removes the rows of shards that are over.
+    fn remove_shards(&self, mapping: Uuid, shards: Vec<ShardId>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Every row of a mapping, by shard name.
+    fn leases(&self, mapping: Uuid) -> BoxFuture<'_, Result<Vec<LeaseRow>, StoreError>>;
+
+    /// Takes the shard for `worker`, raises its epoch, and returns the lease with the checkpoint to go on from. `None`
+    /// if the row does not exist.
+    fn claim(
+        &self,
+        mapping: Uuid,
+        shard: ShardId,
+        worker: String,
+    ) -> BoxFuture<'_, Result<Option<(Lease, Checkpoint)>, StoreError>>;
+
+    /// Gives the lease back, so that a successor starts at once. Giving back what is lost is no error.
+    fn release(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Saves a checkpoint under the lease; `LeaseLost` if a newer epoch exists.
+    fn save_checkpoint(&self, lease: Lease, checkpoint: Checkpoint) -> BoxFuture<'_, Result<(), StoreError>>;
+}
