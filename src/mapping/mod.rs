@@ -25,6 +25,17 @@ pub struct EventSourceMapping {
     pub esmd: EsmdSettings,
 }
 
+impl EventSourceMapping {
+    /// The queue or stream.
+    #[must_use]
+    pub fn source_arn(&self) -> &SourceArn {
+        match &self.source {
+            SourceSettings::Queue(queue) => &queue.arn,
+            SourceSettings::Stream(stream) => &stream.arn,
+        }
+    }
+}
+
 /// Settings that differ by kind of source, so that a stream's setting on a queue cannot be represented.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SourceSettings {

@@ -1,1 +1,404 @@
-//! Document to mapping: every limit stands here once.
+//! Document to mapping. Every limit of a single member stands once in [`MEMBERS`]; [`Check`] adds the rules between
+//! members. No server is asked: whether source and function exist is not known here. What passes is honoured in full;
+//! what this version does not do is refused by name, unless the value asks for nothing: Terraform sends every member at
+//! AWS's default.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::arn::{FunctionName, FunctionNameError, Service, SourceArn, SourceArnError, is_aws_region};
+use super::document::{EsmdDocument, MappingDocument};
+use super::{
+    Batching, EsmdSettings, EventSourceMapping, QueueSettings, SourceSettings, StartingPosition, StreamSettings,
+};
+
+/// What a document is judged against, besides itself.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The configured region, `None` while it is unknown, as in an offline check.
+    pub region: Option<String>,
+    /// Whether the source's service has an endpoint set: then the region in the ARN is whatever that server says.
+    pub custom_endpoint: bool,
+    /// The time, past which no stream can start.
+    pub now: Timestamp,
+}
+
+/// Everything that is wrong with a document, function and source first: at least one error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct ValidationErrors(Vec<ValidationError>);
+
+/// One thing that is wrong with a document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {rule} (given: {value})")]
+pub struct ValidationError {
+    /// The member, with dots between an object and its own: `ScalingConfig.MaximumConcurrency`.
+    pub field: String,
+    /// The value as JSON, `null` if absent.
+    pub value: String,
+    /// The rule that it breaks, in AWS's words where they are known (`docs/semantics.md` 1.7).
+    pub rule: String,
+}
+
+impl ValidationErrors {
+    /// The errors, at least one.
+    #[must_use]
+    pub fn as_slice(&self) -> &[ValidationError] {
+        &self.0
+    }
+}
+
+impl EventSourceMapping {
+    /// The only way to a mapping. The error names everything that is wrong, not just the first.
+    pub fn from_document(document: &MappingDocument, scope: &Scope) -> Result<Self, ValidationErrors> {
+        let mut check = Check::new(document);
+        let function = check.function();
+        let source = check.source(scope);
+        let kind = source.as_ref().map(|(_, kind)| *kind);
+        for member in MEMBERS {
+            check.member(member, kind);
+        }
+        check.batching(kind);
+        check.record_age();
+        let starting_position = check.starting_position(kind, scope.now);
+        check.invoke_identity(kind);
+        match (function, source) {
+            (Some(function), Some(source)) if check.errors.is_empty() => {
+                Ok(build(document, function, source, starting_position))
+            }
+            _ => Err(ValidationErrors(check.errors)),
+        }
+    }
+}
+
+/// The kinds of source that differ in what they accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Standard,
+    Fifo,
+    Stream,
+}
+
+/// A member that can be judged by itself, once the kind of source is known.
+struct Member {
+    path: &'static str,
+    /// The kinds that have it.
+    kinds: &'static [Kind],
+    /// Lowest and highest number, both allowed.
+    bounds: Option<(i64, i64)>,
+    /// The number that asks for nothing, if one does. Empty values always ask for nothing.
+    neutral: Option<i64>,
+    support: Support,
+}
+
+/// What becomes of a value that asks for something.
+#[derive(Clone, Copy)]
+enum Support {
+    /// It is honoured.
+    Full,
+    /// It is refused until a later version does it.
+    Later,
+    /// It is refused for good, with this rule.
+    Never(&'static str),
+}
+
+/// A document being judged, and what was found so far.
+struct Check<'document> {
+    document: &'document MappingDocument,
+    /// The same as JSON, in which members are found by path.
+    json: Value,
+    errors: Vec<ValidationError>,
+}
+
+impl<'document> Check<'document> {
+    fn new(document: &'document MappingDocument) -> Self {
+        let json = serde_json::to_value(document).expect("a document holds nothing that JSON lacks");
+        Self { document, json, errors: Vec::new() }
+    }
+
+    fn function(&mut self) -> Option<FunctionName> {
+        let Some(text) = &self.document.function_name else {
+            self.refuse("FunctionName", NOT_NULL);
+            return None;
+        };
+        text.parse().map_err(|error: FunctionNameError| self.refuse("FunctionName", error.to_string())).ok()
+    }
+
+    fn source(&mut self, scope: &Scope) -> Option<(SourceArn, Kind)> {
+        let Some(text) = &self.document.event_source_arn else {
+            self.refuse("EventSourceArn", UNRECOGNIZED_SOURCE);
+            return None;
+        };
+        let parsed = text.parse().map_err(|error: SourceArnError| self.refuse("EventSourceArn", error.to_string()));
+        let arn: SourceArn = parsed.ok()?;
+        self.region(&arn, scope);
+        let rule = match arn.service() {
+            Service::Sqs if arn.name().strip_suffix(".fifo").is_some() => return Some((arn, Kind::Fifo)),
+            Service::Sqs => return Some((arn, Kind::Standard)),
+            Service::Kinesis => return Some((arn, Kind::Stream)),
+            Service::KinesisConsumer => format!("enhanced fan-out {NOT_YET}"),
+            Service::DynamodbStreams => format!("reading DynamoDB streams {NOT_YET}"),
+            Service::Other => UNRECOGNIZED_SOURCE.to_owned(),
+        };
+        self.refuse("EventSourceArn", rule);
+        None
+    }
+
+    /// AWS maps sources of its own region only; other servers name regions as they like (`docs/semantics.md` 1.7).
+    fn region(&mut self, arn: &SourceArn, scope: &Scope) {
+        if scope.custom_endpoint {
+            return;
+        }
+        match &scope.region {
+            Some(region) if region != arn.region() => {
+                self.refuse("EventSourceArn", format!("the source must be in the configured region, {region}"));
+            }
+            _ if !is_aws_region(arn.region()) => {
+                self.refuse(
+                    "EventSourceArn",
+                    "a region that is none of AWS's needs an endpoint for the source's service",
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn member(&mut self, member: &Member, kind: Option<Kind>) {
+        let value = self.value(member.path);
+        if asks_for_nothing(value, member.neutral) {
+            return;
+        }
+        match (value.as_i64(), member.bounds) {
+            (Some(number), Some((lowest, _))) if number < lowest => {
+                self.refuse(member.path, format!("Member must have value greater than or equal to {lowest}"));
+            }
+            (Some(number), Some((_, highest))) if number > highest => {
+                self.refuse(member.path, format!("Member must have value less than or equal to {highest}"));
+            }
+            _ => {}
+        }
+        let has_member = kind.map_or(!member.kinds.is_empty(), |kind| member.kinds.contains(&kind));
+        match member.support {
+            _ if !has_member => {
+                let (name, _) = member.path.split_once('.').unwrap_or((member.path, ""));
+                self.refuse(member.path, format!("Unsupported {name} parameter for given event source mapping type."));
+            }
+            Support::Full => {}
+            Support::Later => self.refuse(member.path, format!("{} {NOT_YET}", member.path)),
+            Support::Never(rule) => self.refuse(member.path, rule),
+        }
+    }
+
+    /// Size and window together (`docs/semantics.md` 0 and 1.7).
+    fn batching(&mut self, kind: Option<Kind>) {
+        let size = self.document.batch_size.unwrap_or(0);
+        let window = self.document.maximum_batching_window_in_seconds.unwrap_or(0);
+        let is_queue = matches!(kind, Some(Kind::Standard | Kind::Fifo));
+        if is_queue && size > QUEUE_BATCH_SIZE_WITHOUT_WINDOW && window == 0 {
+            self.refuse(
+                "BatchSize",
+                "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
+            );
+        }
+        if kind == Some(Kind::Fifo) && window > 0 {
+            self.refuse("MaximumBatchingWindowInSeconds", "Batching window is not supported for FIFO queues");
+        }
+        if kind == Some(Kind::Fifo) && size > FIFO_BATCH_SIZE_MAX {
+            self.refuse("BatchSize", format!("a FIFO queue's batch has at most {FIFO_BATCH_SIZE_MAX} records"));
+        }
+    }
+
+    fn record_age(&mut self) {
+        if matches!(self.document.maximum_record_age_in_seconds, Some(0..60)) {
+            self.refuse(
+                "MaximumRecordAgeInSeconds",
+                "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)",
+            );
+        }
+    }
+
+    /// The starting position, unless it is refused or the source has none.
+    fn starting_position(&mut self, kind: Option<Kind>, now: Timestamp) -> Option<StartingPosition> {
+        let position = self.document.starting_position.as_deref().filter(|text| !text.is_empty());
+        let has_position = kind.map_or(position.is_some(), |kind| kind == Kind::Stream);
+        if !has_position {
+            return None;
+        }
+        let timestamp = self.document.starting_position_timestamp;
+        let judged = match (position, timestamp) {
+            (Some("TRIM_HORIZON"), None) => Ok(StartingPosition::TrimHorizon),
+            (Some("LATEST"), None) => Ok(StartingPosition::Latest),
+            (Some("TRIM_HORIZON" | "LATEST"), Some(_)) => {
+                Err(("StartingPositionTimestamp", "Timestamp only valid with StartingPosition AT_TIMESTAMP"))
+            }
+            (Some("AT_TIMESTAMP"), None) => {
+                Err(("StartingPositionTimestamp", "Timestamp must be provided with StartingPosition AT_TIMESTAMP"))
+            }
+            (Some("AT_TIMESTAMP"), Some(timestamp)) if timestamp > now => {
+                Err(("StartingPositionTimestamp", "Timestamp must not be in the future"))
+            }
+            (Some("AT_TIMESTAMP"), Some(timestamp)) if timestamp < Timestamp::UNIX_EPOCH => {
+                Err(("StartingPositionTimestamp", "Timestamp must not be before 1970"))
+            }
+            (Some("AT_TIMESTAMP"), Some(timestamp)) => Ok(StartingPosition::AtTimestamp(timestamp)),
+            (Some(_), _) => {
+                Err(("StartingPosition", "Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]"))
+            }
+            (None, _) => Err(("StartingPosition", NOT_NULL)),
+        };
+        judged.map_err(|(field, rule)| self.refuse(field, rule)).ok()
+    }
+
+    fn invoke_identity(&mut self, kind: Option<Kind>) {
+        let given =
+            self.document.esmd.as_ref().and_then(|esmd| esmd.invoke_identity_arn.as_deref()).unwrap_or_default();
+        if !given.is_empty() && !given.starts_with("arn:") {
+            self.refuse("Esmd.InvokeIdentityArn", "must be the ARN of the function's role");
+        } else if !given.is_empty() && matches!(kind, Some(Kind::Standard | Kind::Fifo)) {
+            self.refuse("Esmd.InvokeIdentityArn", "is shown in the events of streams only");
+        }
+    }
+
+    fn value(&self, path: &str) -> &Value {
+        path.split('.').fold(&self.json, |value, name| value.get(name).unwrap_or(&Value::Null))
+    }
+
+    fn refuse(&mut self, field: &str, rule: impl Into<String>) {
+        let error =
+            ValidationError { field: field.to_owned(), value: self.value(field).to_string(), rule: rule.into() };
+        self.errors.push(error);
+    }
+}
+
+/// Whether the value is absent, empty or AWS's default.
+fn asks_for_nothing(value: &Value, neutral: Option<i64>) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(asked) => !asked,
+        Value::Number(number) => neutral.is_some() && number.as_i64() == neutral,
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(members) => members.is_empty(),
+    }
+}
+
+/// Makes the mapping of a document in which nothing was found wrong.
+fn build(
+    document: &MappingDocument,
+    function: FunctionName,
+    (arn, kind): (SourceArn, Kind),
+    starting_position: Option<StartingPosition>,
+) -> EventSourceMapping {
+    let scaling = document.scaling_config.as_ref();
+    let source = match kind {
+        Kind::Standard | Kind::Fifo => SourceSettings::Queue(QueueSettings {
+            arn,
+            fifo: kind == Kind::Fifo,
+            maximum_concurrency: scaling.and_then(|scaling| scaling.maximum_concurrency).map(within_bounds),
+        }),
+        Kind::Stream => SourceSettings::Stream(StreamSettings {
+            arn,
+            starting_position: starting_position.expect("a stream in which nothing is wrong has a starting position"),
+            parallelization_factor: document.parallelization_factor.map_or(1, within_bounds),
+        }),
+    };
+    let size_default = if kind == Kind::Stream { STREAM_BATCH_SIZE_DEFAULT } else { QUEUE_BATCH_SIZE_DEFAULT };
+    EventSourceMapping {
+        source,
+        function,
+        batching: Batching {
+            size: document.batch_size.map_or(size_default, within_bounds),
+            window: Duration::from_secs(document.maximum_batching_window_in_seconds.map_or(0, within_bounds)),
+        },
+        enabled: document.enabled.unwrap_or(true),
+        esmd: document.esmd.as_ref().map(build_esmd).unwrap_or_default(),
+    }
+}
+
+fn build_esmd(document: &EsmdDocument) -> EsmdSettings {
+    EsmdSettings {
+        function_timeout: document.function_timeout.map(|seconds| Duration::from_secs(within_bounds(seconds))),
+        invoke_identity_arn: document.invoke_identity_arn.clone().filter(|arn| !arn.is_empty()),
+    }
+}
+
+fn within_bounds<N: TryFrom<i64>>(number: i64) -> N {
+    N::try_from(number).ok().expect("the bounds of the member fit its type")
+}
+
+impl Member {
+    const fn number(path: &'static str, kinds: &'static [Kind], lowest: i64, highest: i64) -> Self {
+        Self { path, kinds, bounds: Some((lowest, highest)), neutral: None, support: Support::Full }
+    }
+
+    const fn other(path: &'static str, kinds: &'static [Kind]) -> Self {
+        Self { path, kinds, bounds: None, neutral: None, support: Support::Full }
+    }
+
+    const fn neutral(self, number: i64) -> Self {
+        Self { neutral: Some(number), ..self }
+    }
+
+    const fn later(self) -> Self {
+        Self { support: Support::Later, ..self }
+    }
+
+    const fn never(self, rule: &'static str) -> Self {
+        Self { support: Support::Never(rule), ..self }
+    }
+}
+
+const ALL: &[Kind] = &[Kind::Standard, Kind::Fifo, Kind::Stream];
+const QUEUES: &[Kind] = &[Kind::Standard, Kind::Fifo];
+const STREAMS: &[Kind] = &[Kind::Stream];
+/// Sources that esmd does not read at all: Kafka, MQ, `DocumentDB`.
+const NONE: &[Kind] = &[];
+
+/// The members with their limits (`docs/semantics.md` 0, 1.3, 1.7), in the order in which their errors are told.
+const MEMBERS: &[Member] = &[
+    Member::number("BatchSize", ALL, 1, 10_000),
+    Member::number("MaximumBatchingWindowInSeconds", ALL, 0, 300),
+    Member::number("ParallelizationFactor", STREAMS, 1, 10).neutral(1),
+    Member::number("MaximumRecordAgeInSeconds", STREAMS, -1, 604_800).neutral(-1).later(),
+    Member::number("MaximumRetryAttempts", STREAMS, -1, 10_000).neutral(-1).later(),
+    Member::number("TumblingWindowInSeconds", STREAMS, 0, 900).neutral(0).later(),
+    Member::number("ScalingConfig.MaximumConcurrency", QUEUES, 2, 1_000),
+    Member::number("Esmd.FunctionTimeout", ALL, 1, 900),
+    Member::other("StartingPosition", STREAMS),
+    Member::other("StartingPositionTimestamp", STREAMS),
+    Member::other("FilterCriteria.Filters", ALL).later(),
+    Member::other("FunctionResponseTypes", ALL).later(),
+    Member::other("BisectBatchOnFunctionError", STREAMS).later(),
+    Member::other("DestinationConfig.OnSuccess.Destination", STREAMS)
+        .never("OnSuccess configuration is not supported for event source mappings."),
+    Member::other("DestinationConfig.OnFailure.Destination", STREAMS).later(),
+    Member::number("ProvisionedPollerConfig.MinimumPollers", QUEUES, 1, 200).later(),
+    Member::number("ProvisionedPollerConfig.MaximumPollers", QUEUES, 1, 2_000).later(),
+    Member::other("ProvisionedPollerConfig.PollerGroupName", QUEUES).later(),
+    Member::other("KMSKeyArn", ALL).later(),
+    Member::other("MetricsConfig.Metrics", ALL).later(),
+    Member::other("Tags", ALL).later(),
+    Member::other("LoggingConfig", NONE),
+    Member::other("Topics", NONE),
+    Member::other("Queues", NONE),
+    Member::other("SourceAccessConfigurations", NONE),
+    Member::other("SelfManagedEventSource", NONE),
+    Member::other("AmazonManagedKafkaEventSourceConfig", NONE),
+    Member::other("SelfManagedKafkaEventSourceConfig", NONE),
+    Member::other("DocumentDBEventSourceConfig", NONE),
+];
+
+const QUEUE_BATCH_SIZE_DEFAULT: usize = 10;
+const STREAM_BATCH_SIZE_DEFAULT: usize = 100;
+/// A queue's batch beyond this needs a batching window.
+const QUEUE_BATCH_SIZE_WITHOUT_WINDOW: i64 = 10;
+const FIFO_BATCH_SIZE_MAX: i64 = 10;
+
+const NOT_NULL: &str = "Member must not be null";
+const NOT_YET: &str = "is not supported yet by this version of esmd";
+const UNRECOGNIZED_SOURCE: &str = "Unrecognized event source.";
+
+#[cfg(test)]
+mod tests;

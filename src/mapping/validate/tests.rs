@@ -1,0 +1,496 @@
+//! The rules of `docs/semantics.md` 0 and 1, one behaviour each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::mapping::document::{FIELDS, Field, Shape};
+
+/// `docs/semantics.md` 0
+#[test]
+fn a_queue_has_awss_defaults() {
+    let mapping = validate(queue(json!({}))).expect("nothing is wrong");
+    assert_eq!(mapping.batching, Batching { size: 10, window: Duration::ZERO });
+    assert!(mapping.enabled);
+    assert_eq!(mapping.esmd, EsmdSettings::default());
+    let SourceSettings::Queue(settings) = mapping.source else { panic!("a queue's settings") };
+    assert_eq!((settings.fifo, settings.maximum_concurrency), (false, None));
+}
+
+/// `docs/semantics.md` 0
+#[test]
+fn a_stream_has_awss_defaults() {
+    let mapping = validate(stream(json!({}))).expect("nothing is wrong");
+    assert_eq!(mapping.batching, Batching { size: 100, window: Duration::ZERO });
+    let SourceSettings::Stream(settings) = mapping.source else { panic!("a stream's settings") };
+    assert_eq!((settings.starting_position, settings.parallelization_factor), (StartingPosition::TrimHorizon, 1));
+}
+
+#[test]
+fn a_queue_is_fifo_by_its_name() {
+    let mapping = validate(fifo(json!({}))).expect("nothing is wrong");
+    assert_eq!(mapping.source_arn().name(), "orders.fifo");
+    assert!(matches!(mapping.source, SourceSettings::Queue(QueueSettings { fifo: true, .. })));
+}
+
+#[test]
+fn every_honoured_member_reaches_the_mapping() {
+    let mapping = validate(queue(json!({
+        "Enabled": false, "BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 299,
+        "ScalingConfig": {"MaximumConcurrency": 1_000},
+        "Esmd": {"FunctionTimeout": 899},
+    })))
+    .expect("nothing is wrong");
+    assert!(!mapping.enabled);
+    assert_eq!(mapping.function.as_given(), "fn");
+    assert_eq!(mapping.batching, Batching { size: 10_000, window: Duration::from_secs(299) });
+    assert_eq!(mapping.esmd.function_timeout, Some(Duration::from_secs(899)));
+    let SourceSettings::Queue(settings) = mapping.source else { panic!("a queue's settings") };
+    assert_eq!(settings.maximum_concurrency, Some(1_000));
+}
+
+/// `docs/semantics.md` 0
+#[test]
+fn every_number_has_its_bounds() {
+    for (document, member, lowest, highest) in [
+        (stream as fn(Value) -> Value, "BatchSize", 1, 10_000),
+        (stream, "MaximumBatchingWindowInSeconds", 0, 300),
+        (stream, "ParallelizationFactor", 1, 10),
+        (queue, "ScalingConfig.MaximumConcurrency", 2, 1_000),
+        (stream, "Esmd.FunctionTimeout", 1, 900),
+    ] {
+        let judge = |number: i64| validate(document(nested(member, number)));
+        assert!(judge(lowest).is_ok() && judge(highest).is_ok(), "{member}");
+        assert_eq!(
+            rules(judge(lowest - 1)),
+            [(member.to_owned(), format!("Member must have value greater than or equal to {lowest}"))]
+        );
+        assert_eq!(
+            rules(judge(highest + 1)),
+            [(member.to_owned(), format!("Member must have value less than or equal to {highest}"))]
+        );
+    }
+}
+
+#[test]
+fn numbers_of_later_versions_are_judged_by_their_bounds_too() {
+    for (member, highest) in
+        [("MaximumRecordAgeInSeconds", 604_800), ("MaximumRetryAttempts", 10_000), ("TumblingWindowInSeconds", 900)]
+    {
+        let found = rules(validate(stream(nested(member, highest + 1))));
+        assert_eq!(found[0].1, format!("Member must have value less than or equal to {highest}"));
+        assert_eq!(found[1].1, format!("{member} is not supported yet by this version of esmd"));
+    }
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn a_standard_queue_needs_a_window_for_more_than_ten_records() {
+    assert_refused(
+        queue(json!({"BatchSize": 11})),
+        "BatchSize",
+        "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
+    );
+    assert!(validate(queue(json!({"BatchSize": 11, "MaximumBatchingWindowInSeconds": 1}))).is_ok());
+}
+
+/// `docs/semantics.md` 0
+#[test]
+fn a_stream_needs_no_window_for_more_than_ten_records() {
+    assert!(validate(stream(json!({"BatchSize": 101, "MaximumBatchingWindowInSeconds": 0}))).is_ok());
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn a_fifo_queue_takes_no_window() {
+    assert_refused(
+        fifo(json!({"MaximumBatchingWindowInSeconds": 1})),
+        "MaximumBatchingWindowInSeconds",
+        "Batching window is not supported for FIFO queues",
+    );
+    assert!(validate(fifo(json!({"MaximumBatchingWindowInSeconds": 0}))).is_ok());
+}
+
+/// `docs/semantics.md` 0 and 1.7: AWS's message comes first, ours says what to do about it.
+#[test]
+fn a_fifo_queue_takes_at_most_ten_records() {
+    assert!(validate(fifo(json!({"BatchSize": 10}))).is_ok());
+    for (document, first) in [
+        (json!({"BatchSize": 11}), "Maximum batch window in seconds must be greater than 0 if"),
+        (json!({"BatchSize": 11, "MaximumBatchingWindowInSeconds": 5}), "Batching window is not supported"),
+    ] {
+        let found = rules(validate(fifo(document)));
+        assert!(found[0].1.starts_with(first), "{found:?}");
+        assert_eq!(found[1], ("BatchSize".to_owned(), "a FIFO queue's batch has at most 10 records".to_owned()));
+    }
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn a_record_age_below_a_minute_is_refused() {
+    let rule = "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)";
+    for age in [0, 59] {
+        let found = rules(validate(stream(json!({"MaximumRecordAgeInSeconds": age}))));
+        assert!(found.contains(&("MaximumRecordAgeInSeconds".to_owned(), rule.to_owned())), "{found:?}");
+    }
+    let found = rules(validate(stream(json!({"MaximumRecordAgeInSeconds": 60}))));
+    assert!(found.iter().all(|(_, found)| found != rule), "{found:?}");
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn a_stream_needs_a_starting_position() {
+    assert_refused(stream(json!({"StartingPosition": null})), "StartingPosition", "Member must not be null");
+    assert_refused(
+        stream(json!({"StartingPosition": "OLDEST"})),
+        "StartingPosition",
+        "Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]",
+    );
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn a_timestamp_goes_with_at_timestamp_and_lies_in_the_past() {
+    let member = "StartingPositionTimestamp";
+    let at = |timestamp: Value| stream(json!({"StartingPosition": "AT_TIMESTAMP", member: timestamp}));
+    assert_refused(
+        stream(json!({"StartingPosition": "LATEST", member: NOW_SECONDS})),
+        member,
+        "Timestamp only valid with StartingPosition AT_TIMESTAMP",
+    );
+    assert_refused(at(json!(null)), member, "Timestamp must be provided with StartingPosition AT_TIMESTAMP");
+    assert_refused(at(json!(NOW_SECONDS + 1)), member, "Timestamp must not be in the future");
+    assert_refused(at(json!(-1)), member, "Timestamp must not be before 1970");
+    let SourceSettings::Stream(settings) = validate(at(json!(NOW_SECONDS))).expect("nothing is wrong").source else {
+        panic!("a stream's settings")
+    };
+    assert_eq!(settings.starting_position, StartingPosition::AtTimestamp(scope().now));
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn a_member_that_the_source_lacks_is_unsupported() {
+    for (member, value) in [
+        ("StartingPosition", json!("LATEST")),
+        ("StartingPositionTimestamp", json!(NOW_SECONDS)),
+        ("ParallelizationFactor", json!(2)),
+        ("MaximumRecordAgeInSeconds", json!(60)),
+        ("MaximumRetryAttempts", json!(0)),
+        ("BisectBatchOnFunctionError", json!(true)),
+        ("TumblingWindowInSeconds", json!(60)),
+        ("LoggingConfig", json!({"SystemLogLevel": "INFO"})),
+        ("Topics", json!(["orders"])),
+    ] {
+        let rule = format!("Unsupported {member} parameter for given event source mapping type.");
+        assert_refused(queue(json!({ member: value })), member, &rule);
+    }
+    assert_refused(
+        queue(json!({"DestinationConfig": {"OnSuccess": {"Destination": "arn:aws:sqs:eu-west-1:123456789012:done"}}})),
+        "DestinationConfig.OnSuccess.Destination",
+        "Unsupported DestinationConfig parameter for given event source mapping type.",
+    );
+    assert_refused(
+        stream(json!({"ScalingConfig": {"MaximumConcurrency": 2}})),
+        "ScalingConfig.MaximumConcurrency",
+        "Unsupported ScalingConfig parameter for given event source mapping type.",
+    );
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn no_stream_has_a_destination_on_success() {
+    assert_refused(
+        stream(json!({"DestinationConfig": {"OnSuccess": {"Destination": "arn:aws:sqs:eu-west-1:123456789012:done"}}})),
+        "DestinationConfig.OnSuccess.Destination",
+        "OnSuccess configuration is not supported for event source mappings.",
+    );
+}
+
+#[test]
+fn what_comes_in_a_later_version_is_refused_by_name() {
+    for (field, members) in [
+        ("FilterCriteria.Filters", json!({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}})),
+        ("FunctionResponseTypes", json!({"FunctionResponseTypes": ["ReportBatchItemFailures"]})),
+        (
+            "DestinationConfig.OnFailure.Destination",
+            json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::b"}}}),
+        ),
+        ("BisectBatchOnFunctionError", json!({"BisectBatchOnFunctionError": true})),
+        ("MaximumRetryAttempts", json!({"MaximumRetryAttempts": 0})),
+        ("MaximumRecordAgeInSeconds", json!({"MaximumRecordAgeInSeconds": 60})),
+        ("TumblingWindowInSeconds", json!({"TumblingWindowInSeconds": 1})),
+        ("KMSKeyArn", json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/k"})),
+        ("MetricsConfig.Metrics", json!({"MetricsConfig": {"Metrics": ["EventCount"]}})),
+        ("Tags", json!({"Tags": {"team": ""}})),
+    ] {
+        assert_refused(stream(members), field, &format!("{field} is not supported yet by this version of esmd"));
+    }
+    assert_refused(
+        queue(json!({"ProvisionedPollerConfig": {"MinimumPollers": 2}})),
+        "ProvisionedPollerConfig.MinimumPollers",
+        "ProvisionedPollerConfig.MinimumPollers is not supported yet by this version of esmd",
+    );
+}
+
+#[test]
+fn values_that_ask_for_nothing_pass_on_every_source() {
+    let defaults = json!({
+        "FilterCriteria": {"Filters": []}, "FunctionResponseTypes": [], "ParallelizationFactor": 1,
+        "MaximumRecordAgeInSeconds": -1, "MaximumRetryAttempts": -1, "BisectBatchOnFunctionError": false,
+        "TumblingWindowInSeconds": 0, "DestinationConfig": {"OnFailure": {"Destination": ""}, "OnSuccess": {}},
+        "ScalingConfig": {}, "ProvisionedPollerConfig": {}, "KMSKeyArn": "", "MetricsConfig": {"Metrics": []},
+        "LoggingConfig": {}, "Tags": {}, "Topics": [], "Queues": [], "SourceAccessConfigurations": [],
+        "SelfManagedEventSource": {}, "AmazonManagedKafkaEventSourceConfig": null,
+    });
+    for document in [queue, fifo, stream] {
+        assert_eq!(rules(validate(document(defaults.clone()))), []);
+        assert_eq!(
+            rules(validate(document(json!({"DestinationConfig": {"OnFailure": {}}, "FilterCriteria": {}})))),
+            []
+        );
+    }
+}
+
+#[test]
+fn sources_of_later_versions_are_refused_by_name() {
+    for (resource, rule) in [
+        (
+            "kinesis:eu-west-1:123456789012:stream/clicks/consumer/fast:1",
+            "enhanced fan-out is not supported yet by this version of esmd",
+        ),
+        (
+            "dynamodb:eu-west-1:123456789012:table/users/stream/2026-01-31T09:30:00.000",
+            "reading DynamoDB streams is not supported yet by this version of esmd",
+        ),
+    ] {
+        assert_refused(stream(json!({"EventSourceArn": format!("arn:aws:{resource}")})), "EventSourceArn", rule);
+    }
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn a_missing_or_foreign_source_is_not_recognized() {
+    let rule = "Unrecognized event source.";
+    assert_refused(queue(json!({"EventSourceArn": null})), "EventSourceArn", rule);
+    let topic = "arn:aws:sns:eu-west-1:123456789012:orders";
+    assert_refused(queue(json!({"EventSourceArn": topic})), "EventSourceArn", rule);
+    let found = rules(validate(queue(json!({"EventSourceArn": "orders"}))));
+    assert!(found[0].1.starts_with("Member must satisfy regular expression pattern: arn:"), "{found:?}");
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn a_source_in_another_region_is_refused() {
+    let document = queue(json!({"EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:orders"}));
+    assert_refused(document.clone(), "EventSourceArn", "the source must be in the configured region, eu-west-1");
+    assert!(EventSourceMapping::from_document(&read(document), &Scope { region: None, ..scope() }).is_ok());
+}
+
+/// `docs/semantics.md` 1.7
+#[test]
+fn a_region_that_aws_does_not_have_needs_an_endpoint() {
+    let document = read(queue(json!({"EventSourceArn": "arn:aws:sqs:local:123456789012:orders"})));
+    let judge = |scope: &Scope| EventSourceMapping::from_document(&document, scope);
+    let rule = "a region that is none of AWS's needs an endpoint for the source's service";
+    let found = rules(judge(&Scope { region: None, ..scope() }));
+    assert_eq!(found, [("EventSourceArn".to_owned(), rule.to_owned())]);
+    assert!(judge(&Scope { custom_endpoint: true, ..scope() }).is_ok());
+}
+
+/// `docs/semantics.md` 1.4 and 1.7
+#[test]
+fn a_function_must_be_named_in_an_accepted_form() {
+    assert_refused(queue(json!({"FunctionName": null})), "FunctionName", "Member must not be null");
+    let found = rules(validate(queue(json!({"FunctionName": "my fn"}))));
+    assert!(found[0].1.starts_with("Member must satisfy regular expression pattern: ("), "{found:?}");
+    assert_refused(
+        queue(json!({"FunctionName": "f".repeat(65)})),
+        "FunctionName",
+        "Member must have length less than or equal to 64",
+    );
+}
+
+#[test]
+fn the_invoke_identity_is_an_arn_and_for_streams_only() {
+    let role = json!({"Esmd": {"InvokeIdentityArn": "arn:aws:iam::123456789012:role/fn"}});
+    assert!(validate(stream(role.clone())).is_ok());
+    assert_refused(queue(role), "Esmd.InvokeIdentityArn", "is shown in the events of streams only");
+    assert_refused(
+        stream(json!({"Esmd": {"InvokeIdentityArn": "admin"}})),
+        "Esmd.InvokeIdentityArn",
+        "must be the ARN of the function's role",
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_in_one_go() {
+    let found = rules(validate(json!({"BatchSize": 0, "StartingPosition": "OLDEST", "Tags": {"team": "blue"}})));
+    let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
+    assert_eq!(fields, ["FunctionName", "EventSourceArn", "BatchSize", "Tags", "StartingPosition"]);
+}
+
+#[test]
+fn an_error_reads_as_one_line() {
+    let errors = validate(queue(json!({"ScalingConfig": {"MaximumConcurrency": 1}}))).expect_err("1 is too few");
+    assert_eq!(
+        errors.to_string(),
+        "ScalingConfig.MaximumConcurrency: Member must have value greater than or equal to 2 (given: 1)"
+    );
+}
+
+/// Nothing is accepted and ignored: a new member of the document must be judged somewhere.
+#[test]
+fn every_member_of_the_document_is_judged() {
+    let judged_elsewhere = ["FunctionName", "EventSourceArn", "Enabled", "Esmd.InvokeIdentityArn"];
+    let judged: BTreeSet<String> =
+        MEMBERS.iter().map(|member| member.path).chain(judged_elsewhere).map(str::to_owned).collect();
+    assert_eq!(judged, leaves("", FIELDS));
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_given_is_judged_and_what_passes_is_within_limits(
+        document in any_document(),
+        custom_endpoint in any::<bool>(),
+    ) {
+        let scope = Scope { custom_endpoint, ..scope() };
+        match EventSourceMapping::from_document(&document, &scope) {
+            Ok(mapping) => assert_within_limits(&mapping, &document),
+            Err(errors) => prop_assert!(!errors.as_slice().is_empty()),
+        }
+    }
+}
+
+fn leaves(prefix: &str, fields: &[Field]) -> BTreeSet<String> {
+    let paths = fields.iter().flat_map(|field| match field.shape {
+        Shape::Object(members) => leaves(&format!("{prefix}{}.", field.name), members),
+        _ => BTreeSet::from([format!("{prefix}{}", field.name)]),
+    });
+    paths.collect()
+}
+
+fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument) {
+    let window = mapping.batching.window.as_secs();
+    assert!((1..=10_000).contains(&mapping.batching.size) && window <= 300);
+    match &mapping.source {
+        SourceSettings::Queue(queue) if queue.fifo => assert!(mapping.batching.size <= 10 && window == 0),
+        SourceSettings::Queue(_) => assert!(mapping.batching.size <= 10 || window > 0),
+        SourceSettings::Stream(stream) => {
+            assert!((1..=10).contains(&stream.parallelization_factor));
+            if let StartingPosition::AtTimestamp(moment) = stream.starting_position {
+                assert!((Timestamp::UNIX_EPOCH..=scope().now).contains(&moment));
+            }
+        }
+    }
+    if let SourceSettings::Queue(QueueSettings { maximum_concurrency: Some(most), .. }) = mapping.source {
+        assert!((2..=1_000).contains(&most));
+    }
+    if let Some(timeout) = mapping.esmd.function_timeout {
+        assert!((1..=900).contains(&timeout.as_secs()));
+    }
+    assert_ne!(document.bisect_batch_on_function_error, Some(true));
+    assert!(matches!(document.maximum_retry_attempts, None | Some(-1)));
+    assert!(matches!(document.maximum_record_age_in_seconds, None | Some(-1)));
+    assert!(matches!(document.tumbling_window_in_seconds, None | Some(0)));
+    assert!(document.function_response_types.as_ref().is_none_or(Vec::is_empty));
+    assert!(document.tags.as_ref().is_none_or(BTreeMap::is_empty));
+}
+
+/// Documents with any of the members, mostly with a function and a source that are fine.
+fn any_document() -> impl Strategy<Value = MappingDocument> {
+    let sound = prop_oneof![Just(json!({})), Just(queue(json!({}))), Just(fifo(json!({}))), Just(stream(json!({}))),];
+    (sound, any_object(FIELDS)).prop_map(|(mut sound, members)| {
+        merge(&mut sound, members);
+        read(sound)
+    })
+}
+
+fn any_object(fields: &'static [Field]) -> BoxedStrategy<Value> {
+    let members: Vec<_> = fields.iter().map(|field| prop::option::weighted(0.08, any_value(&field.shape))).collect();
+    members
+        .prop_map(|values| {
+            let names = fields.iter().map(|field| field.name.to_owned());
+            names.zip(values).filter_map(|(name, value)| Some((name, value?))).collect()
+        })
+        .boxed()
+}
+
+fn any_value(shape: &'static Shape) -> BoxedStrategy<Value> {
+    match shape {
+        Shape::Text => {
+            prop_oneof![prop::sample::select(TEXTS).prop_map(|text| json!(text)), any::<String>().prop_map(Value::from)]
+                .boxed()
+        }
+        Shape::Integer => prop::sample::select(NUMBERS).prop_map(Value::from).boxed(),
+        Shape::Boolean => any::<bool>().prop_map(Value::from).boxed(),
+        Shape::Timestamp => (-1..2 * NOW_SECONDS).prop_map(Value::from).boxed(),
+        Shape::List(shape) => prop::collection::vec(any_value(shape), 0..2).prop_map(Value::from).boxed(),
+        Shape::Map(shape) => any_value(shape).prop_map(|value| json!({"key": value})).boxed(),
+        Shape::Object(fields) => any_object(fields),
+        Shape::Any => prop_oneof![Just(json!([])), Just(json!({"Any": {"Thing": 1}}))].boxed(),
+    }
+}
+
+/// Numbers at and just past the limits.
+const NUMBERS: &[i64] =
+    &[i64::MIN, -2, -1, 0, 1, 2, 10, 11, 59, 60, 300, 301, 900, 901, 1_000, 1_001, 10_000, 10_001, i64::MAX];
+const TEXTS: &[&str] =
+    &["", "fn:prod", "LATEST", "AT_TIMESTAMP", "arn:aws:sqs:local:123456789012:q", "arn:aws:lambda:", "é:"];
+const NOW_SECONDS: i64 = 1_760_700_041;
+
+fn scope() -> Scope {
+    Scope {
+        region: Some("eu-west-1".to_owned()),
+        custom_endpoint: false,
+        now: Timestamp::from_second(NOW_SECONDS).expect("a moment"),
+    }
+}
+
+fn queue(members: Value) -> Value {
+    merged(json!({"FunctionName": "fn", "EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:orders"}), members)
+}
+
+fn fifo(members: Value) -> Value {
+    merged(json!({"FunctionName": "fn", "EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:orders.fifo"}), members)
+}
+
+fn stream(members: Value) -> Value {
+    let source = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks";
+    merged(json!({"FunctionName": "fn", "EventSourceArn": source, "StartingPosition": "TRIM_HORIZON"}), members)
+}
+
+fn merged(mut document: Value, members: Value) -> Value {
+    merge(&mut document, members);
+    document
+}
+
+fn merge(document: &mut Value, members: Value) {
+    if let Value::Object(members) = members {
+        for (name, value) in members {
+            document[name] = value;
+        }
+    }
+}
+
+fn nested(path: &str, number: i64) -> Value {
+    path.rsplit('.').fold(json!(number), |value, name| json!({ name: value }))
+}
+
+fn read(document: Value) -> MappingDocument {
+    serde_json::from_value(document).expect("a document")
+}
+
+fn validate(document: Value) -> Result<EventSourceMapping, ValidationErrors> {
+    EventSourceMapping::from_document(&read(document), &scope())
+}
+
+fn rules(judged: Result<EventSourceMapping, ValidationErrors>) -> Vec<(String, String)> {
+    let errors = judged.err().map(|errors| errors.0).unwrap_or_default();
+    errors.into_iter().map(|error| (error.field, error.rule)).collect()
+}
+
+fn assert_refused(document: Value, field: &str, rule: &str) {
+    assert_eq!(rules(validate(document)), [(field.to_owned(), rule.to_owned())]);
+}
