@@ -1,5 +1,7 @@
 //! The durable position of one shard: everything up to it is settled, and some ranges above it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
@@ -40,6 +42,18 @@ pub enum UpTo {
     After(Position),
     /// The shard is closed and all of it is settled.
     Ended,
+}
+
+impl fmt::Display for UpTo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrimHorizon => formatter.write_str("TRIM_HORIZON"),
+            Self::Latest(since) => write!(formatter, "LATEST as of {}", since.as_millis()),
+            Self::AtTimestamp(at) => write!(formatter, "AT_TIMESTAMP {}", at.as_millis()),
+            Self::After(position) => write!(formatter, "after {}", position.sequence_number.as_str()),
+            Self::Ended => formatter.write_str("the end"),
+        }
+    }
 }
 
 /// Positions from `first` to `last`, both included, all of them settled.

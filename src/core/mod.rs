@@ -2,9 +2,23 @@
 //! same actions, so every rule of ordering and settling can be tested in virtual time. `docs/architecture.md` numbers
 //! the invariants that the parts assert.
 
+pub mod action;
+mod backlog;
+pub mod batch;
+mod batching_window;
 pub mod checkpoint;
+pub mod consumer;
+mod lane;
 pub mod outcome;
+mod queue;
 pub mod record;
+mod retry;
+pub mod settings;
+pub mod settlement;
+pub mod shards;
+pub mod status;
+mod visibility;
+mod watermark;
 
 use std::time::Duration;
 

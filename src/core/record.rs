@@ -161,6 +161,9 @@ pub struct Received {
     pub behind_millis: Option<u64>,
     /// The shard is closed and these are its last records.
     pub ended: bool,
+    /// The source no longer knew the last position and began at its oldest record: positions before the last one are
+    /// not repetitions.
+    pub restarted: bool,
 }
 
 #[cfg(test)]

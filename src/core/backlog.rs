@@ -1,0 +1,359 @@
+//! Records that wait for a lane, by key. Knows which keys are free, and cuts batches from the oldest records of free
+//! keys. A cut costs what it takes, not what it passes over.
+//!
+//! A key is busy while records of it are held outside (in a lane, or being deleted); busy keys' records wait.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::batch::{Entry, Order};
+use super::record::OrderingKey;
+
+/// How much one cut may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CutLimits {
+    /// Most records, at least 1.
+    pub(super) records: usize,
+    /// Most bytes, commas included. One record alone may exceed it.
+    pub(super) bytes: usize,
+    /// Most different keys; a record without key counts as a key of its own.
+    pub(super) keys: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    keys: BTreeMap<OrderingKey, Key>,
+    /// Every free key that waits, by the order of its oldest record. A record without key is a key of its own.
+    free: BTreeMap<Order, Head>,
+    waiting: Volume,
+    waiting_free: Volume,
+}
+
+/// A number of records and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Volume {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+#[derive(Debug)]
+enum Head {
+    Alone(Arc<Entry>),
+    Key(OrderingKey),
+}
+
+#[derive(Debug, Default)]
+struct Key {
+    waiting: VecDeque<Arc<Entry>>,
+    volume: Volume,
+    /// Unsettled records of this key outside the backlog. The key is busy while there are any.
+    held: usize,
+}
+
+/// What a cut would take.
+struct Selection {
+    entries: Vec<Arc<Entry>>,
+    /// Whether it stopped because nothing more fits.
+    full: bool,
+}
+
+impl Backlog {
+    pub(super) fn waiting(&self) -> Volume {
+        self.waiting
+    }
+
+    /// How many free keys wait.
+    pub(super) fn free_keys(&self) -> usize {
+        self.free.len()
+    }
+
+    /// The oldest record that a cut could take.
+    pub(super) fn oldest_free(&self) -> Option<Order> {
+        self.free.first_key_value().map(|(order, _)| *order)
+    }
+
+    /// Adds the newest record.
+    pub(super) fn push(&mut self, entry: Arc<Entry>) {
+        self.waiting.add(&entry);
+        let Some(name) = entry.key() else {
+            self.waiting_free.add(&entry);
+            self.free.insert(entry.order, Head::Alone(entry));
+            return;
+        };
+        let key = self.keys.entry(name.clone()).or_default();
+        if key.held == 0 {
+            self.waiting_free.add(&entry);
+            if key.waiting.is_empty() {
+                self.free.insert(entry.order, Head::Key(name.clone()));
+            }
+        }
+        key.volume.add(&entry);
+        key.waiting.push_back(entry);
+    }
+
+    /// Whether a cut would take as much as a batch can hold.
+    pub(super) fn would_fill(&self, limits: CutLimits) -> bool {
+        let volume = self.waiting_free;
+        let could = volume.records >= limits.records || volume.bytes >= limits.bytes;
+        could && self.select(limits).full
+    }
+
+    /// Takes the oldest records of free keys and makes those keys busy. Empty only if nothing is free.
+    pub(super) fn cut(&mut self, limits: CutLimits) -> Vec<Arc<Entry>> {
+        let entries = self.select(limits).entries;
+        for entry in &entries {
+            self.take(entry);
+        }
+        entries
+    }
+
+    /// One unsettled record of this key is no longer held outside.
+    pub(super) fn release(&mut self, name: &OrderingKey) {
+        let key = self.keys.get_mut(name).expect("a held record's key is known");
+        assert!(key.held > 0, "a key is released once per record that was taken");
+        key.held -= 1;
+        if key.held > 0 {
+            return;
+        }
+        match key.waiting.front() {
+            Some(oldest) => {
+                self.free.insert(oldest.order, Head::Key(name.clone()));
+                self.waiting_free.records += key.volume.records;
+                self.waiting_free.bytes += key.volume.bytes;
+            }
+            None => {
+                self.keys.remove(name);
+            }
+        }
+    }
+
+    /// Removes a waiting record without key.
+    pub(super) fn remove_alone(&mut self, order: Order) -> Option<Arc<Entry>> {
+        let Some(Head::Alone(entry)) = self.free.remove(&order) else { return None };
+        self.waiting.remove(&entry);
+        self.waiting_free.remove(&entry);
+        Some(entry)
+    }
+
+    /// Removes the waiting records of a key from this order on, oldest first.
+    pub(super) fn remove_from(&mut self, name: &OrderingKey, from: Order) -> Vec<Arc<Entry>> {
+        let Some(key) = self.keys.get_mut(name) else { return Vec::new() };
+        let kept = key.waiting.partition_point(|entry| entry.order < from);
+        if let (0, Some(oldest)) = (kept, key.waiting.front()) {
+            self.free.remove(&oldest.order);
+        }
+        let removed: Vec<_> = key.waiting.drain(kept..).collect();
+        let free = key.held == 0;
+        for entry in &removed {
+            key.volume.remove(entry);
+            self.waiting.remove(entry);
+            if free {
+                self.waiting_free.remove(entry);
+            }
+        }
+        if free && key.waiting.is_empty() {
+            self.keys.remove(name);
+        }
+        removed
+    }
+
+    /// Removes everything, oldest first.
+    pub(super) fn remove_all(&mut self) -> Vec<Arc<Entry>> {
+        let mut removed = Vec::with_capacity(self.waiting.records);
+        for head in std::mem::take(&mut self.free).into_values() {
+            if let Head::Alone(entry) = head {
+                removed.push(entry);
+            }
+        }
+        for key in self.keys.values_mut() {
+            removed.extend(key.waiting.drain(..));
+            key.volume = Volume::default();
+        }
+        self.keys.retain(|_, key| key.held > 0);
+        removed.sort_by_key(|entry| entry.order);
+        self.waiting = Volume::default();
+        self.waiting_free = Volume::default();
+        removed
+    }
+
+    /// Walks from the oldest free record. Passes over keys beyond the limit, stops at records and bytes.
+    fn select(&self, limits: CutLimits) -> Selection {
+        let mut selection = Selection { entries: Vec::new(), full: false };
+        let mut bytes = 0;
+        let mut keys = 0;
+        let mut heads = self.free.iter().peekable();
+        let mut successors: BTreeMap<Order, (&Key, usize)> = BTreeMap::new();
+        loop {
+            let head = heads.peek().filter(|_| keys < limits.keys).map(|(order, _)| **order);
+            let successor = successors.first_key_value().map(|(order, _)| *order);
+            let from_head = match (head, successor) {
+                (None, None) => return selection,
+                (Some(head), Some(successor)) => head < successor,
+                (head, None) => head.is_some(),
+                (None, Some(_)) => false,
+            };
+            let (entry, key, next) = if from_head {
+                match heads.next().expect("it was peeked").1 {
+                    Head::Alone(entry) => (entry, None, 0),
+                    Head::Key(name) => {
+                        let key = self.keys.get(name).expect("a free key is known");
+                        (key.waiting.front().expect("a free key waits"), Some(key), 1)
+                    }
+                }
+            } else {
+                let (_, (key, index)) = successors.pop_first().expect("it was looked at");
+                (&key.waiting[index], Some(key), index + 1)
+            };
+            bytes += entry.bytes();
+            if bytes > limits.bytes && !selection.entries.is_empty() {
+                selection.full = true;
+                return selection;
+            }
+            keys += usize::from(from_head);
+            selection.entries.push(Arc::clone(entry));
+            if selection.entries.len() == limits.records || bytes >= limits.bytes {
+                selection.full = true;
+                return selection;
+            }
+            if let Some((key, successor)) = key.and_then(|key| Some((key, key.waiting.get(next)?))) {
+                successors.insert(successor.order, (key, next));
+            }
+        }
+    }
+
+    /// Moves the oldest waiting record of a key, or a record without key, out of the backlog.
+    fn take(&mut self, entry: &Arc<Entry>) {
+        self.waiting.remove(entry);
+        let Some(name) = entry.key() else {
+            self.free.remove(&entry.order);
+            self.waiting_free.remove(entry);
+            return;
+        };
+        let key = self.keys.get_mut(name).expect("a waiting record's key is known");
+        if key.held == 0 {
+            self.free.remove(&entry.order);
+            self.waiting_free.records -= key.volume.records;
+            self.waiting_free.bytes -= key.volume.bytes;
+        }
+        let oldest = key.waiting.pop_front().expect("a key's records are taken while they wait");
+        assert_eq!(oldest.order, entry.order, "a key's records are taken oldest first (invariant 3)");
+        key.volume.remove(entry);
+        key.held += 1;
+    }
+}
+
+impl Volume {
+    fn add(&mut self, entry: &Entry) {
+        self.records += 1;
+        self.bytes += entry.bytes();
+    }
+
+    fn remove(&mut self, entry: &Entry) {
+        self.records -= 1;
+        self.bytes -= entry.bytes();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::core::Timestamp;
+    use crate::core::record::{Origin, Record, SequenceNumber};
+
+    #[test]
+    fn a_cut_takes_the_oldest_records_of_free_keys() {
+        let mut backlog = backlog("a1 b2 a3 c4");
+        assert_eq!(orders(&backlog.cut(limits(2, 9))), [1, 2]);
+        assert_eq!(orders(&backlog.cut(limits(9, 9))), [4], "a is busy, so a3 waits");
+        backlog.release(&OrderingKey::new("a"));
+        assert_eq!(orders(&backlog.cut(limits(9, 9))), [3]);
+    }
+
+    #[test]
+    fn a_cut_takes_a_keys_records_in_order_and_together() {
+        let mut backlog = backlog("a1 b2 a3 b4 a5");
+        assert_eq!(orders(&backlog.cut(limits(9, 9))), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_cut_of_few_keys_passes_over_the_others() {
+        let mut backlog = backlog("a1 b2 a3 b4");
+        assert_eq!(orders(&backlog.cut(limits(9, 1))), [1, 3]);
+        assert_eq!(orders(&backlog.cut(limits(9, 1))), [2, 4]);
+    }
+
+    /// `docs/semantics.md` 3 (invariant 39): the record that no longer fits begins the next batch.
+    #[test]
+    fn a_cut_stops_at_its_bytes_and_never_skips() {
+        let mut backlog = Backlog::default();
+        for (order, bytes) in [(1, 40), (2, 70), (3, 10)] {
+            backlog.push(entry(order, None, bytes));
+        }
+        let limits = CutLimits { records: 9, bytes: 100, keys: 9 };
+        assert!(backlog.would_fill(limits));
+        assert_eq!(orders(&backlog.cut(limits)), [1]);
+        assert_eq!(orders(&backlog.cut(limits)), [2, 3]);
+    }
+
+    /// `docs/semantics.md` 3: a record that alone is too large is sent alone.
+    #[test]
+    fn a_record_larger_than_a_payload_is_cut_alone() {
+        let mut backlog = Backlog::default();
+        backlog.push(entry(1, None, 500));
+        backlog.push(entry(2, None, 5));
+        assert_eq!(orders(&backlog.cut(CutLimits { records: 9, bytes: 100, keys: 9 })), [1]);
+    }
+
+    #[test]
+    fn a_keys_later_records_are_removed_and_its_earlier_ones_stay() {
+        let mut backlog = backlog("a1 b2 a3 a4");
+        assert_eq!(orders(&backlog.remove_from(&OrderingKey::new("a"), Order(3))), [3, 4]);
+        assert_eq!(orders(&backlog.cut(limits(9, 9))), [1, 2]);
+        assert_eq!(backlog.waiting(), Volume::default());
+    }
+
+    #[test]
+    fn a_batch_whose_bytes_fill_the_payload_exactly_is_full() {
+        let mut backlog = Backlog::default();
+        backlog.push(entry(1, None, 3));
+        backlog.push(entry(2, None, 3));
+        assert!(backlog.would_fill(CutLimits { records: 9, bytes: 6, keys: 9 }));
+    }
+
+    #[test]
+    fn removing_all_keeps_the_order_of_arrival() {
+        let mut backlog = backlog("z1 a2 z3 a4");
+        backlog.cut(limits(1, 1));
+        assert_eq!(orders(&backlog.remove_all()), [2, 3, 4]);
+        assert_eq!(backlog.waiting_free, Volume::default());
+    }
+
+    fn backlog(entries: &str) -> Backlog {
+        let mut backlog = Backlog::default();
+        for text in entries.split(' ') {
+            let (key, order) = text.split_at(1);
+            backlog.push(entry(order.parse().unwrap(), Some(key), 1));
+        }
+        backlog
+    }
+
+    fn entry(order: u64, key: Option<&str>, bytes: usize) -> Arc<Entry> {
+        let record = Record {
+            origin: Origin::Position(SequenceNumber::new(order.to_string()).into()),
+            key: key.map(OrderingKey::new),
+            arrived_at: Timestamp::default(),
+            element: Bytes::from(vec![b'x'; bytes - 1]),
+        };
+        Arc::new(Entry { order: Order(order), record })
+    }
+
+    fn limits(records: usize, keys: usize) -> CutLimits {
+        CutLimits { records, bytes: usize::MAX, keys }
+    }
+
+    fn orders(entries: &[Arc<Entry>]) -> Vec<u64> {
+        entries.iter().map(|entry| entry.order.0).collect()
+    }
+}

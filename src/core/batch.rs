@@ -1,0 +1,102 @@
+//! A batch: records that are invoked together, settled together, and shared, never copied, with whoever invokes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Timestamp;
+use super::record::{OrderingKey, Record};
+
+/// Names a batch within its consumer. A retry keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub(super) u64);
+
+impl BatchId {
+    /// The number, for logs.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// A record's place among all that its consumer received: ascending, without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Order(pub(super) u64);
+
+impl Order {
+    pub(super) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A record that its consumer has taken.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) order: Order,
+    pub(super) record: Record,
+}
+
+impl Entry {
+    pub(super) fn key(&self) -> Option<&OrderingKey> {
+        self.record.key.as_ref()
+    }
+
+    /// Its bytes in a payload, with the comma.
+    pub(super) fn bytes(&self) -> usize {
+        self.record.element.len() + 1
+    }
+}
+
+/// Records that are invoked together. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Its name.
+    pub id: BatchId,
+    /// Invocations that failed so far.
+    pub attempts: u32,
+    /// Invocations in a row that were throttled or found the target unavailable.
+    pub waits: u32,
+    /// Bytes of its elements, each counted with a comma.
+    pub bytes: usize,
+    pub(super) entries: Arc<[Arc<Entry>]>,
+}
+
+impl Batch {
+    pub(super) fn new(id: BatchId, entries: Vec<Arc<Entry>>) -> Self {
+        assert!(!entries.is_empty(), "an empty batch is never invoked (invariant 37)");
+        Self { id, attempts: 0, waits: 0, bytes: bytes(&entries), entries: entries.into() }
+    }
+
+    /// The same batch with fewer records.
+    pub(super) fn keep(&mut self, entries: Vec<Arc<Entry>>) {
+        self.bytes = bytes(&entries);
+        self.entries = entries.into();
+    }
+
+    /// How many records it holds, at least one.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty)] // it never is
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Its records, in order.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = &Record> + Clone {
+        self.entries.iter().map(|entry| &entry.record)
+    }
+
+    /// Its rendered elements, in order.
+    pub fn elements(&self) -> impl ExactSizeIterator<Item = &Bytes> + Clone {
+        self.records().map(|record| &record.element)
+    }
+
+    /// When its oldest record arrived at the source.
+    #[must_use]
+    pub fn oldest_arrival(&self) -> Timestamp {
+        self.records().map(|record| record.arrived_at).min().expect("a batch is never empty")
+    }
+}
+
+fn bytes(entries: &[Arc<Entry>]) -> usize {
+    entries.iter().map(|entry| entry.bytes()).sum()
+}

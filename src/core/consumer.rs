@@ -1,0 +1,334 @@
+//! [`Consumer`], the state machine of one leased shard or one queue: records in, actions out. The only file that knows
+//! all parts; `queue.rs` holds what only queues need.
+//!
+//! Each `handle_*` takes something that happened. After each, empty [`Consumer::poll_action`], then read
+//! [`Consumer::poll_timeout`] and call [`Consumer::handle_timeout`] when it is due (a spurious call is harmless).
+//! The other methods only look.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Timestamp;
+use super::action::{Action, Wakeup};
+use super::backlog::{Backlog, CutLimits};
+use super::batch::{Batch, BatchId, Entry, Order};
+use super::batching_window::BatchingWindow;
+use super::checkpoint::Checkpoint;
+use super::lane::Lane;
+use super::outcome::Outcome;
+use super::record::{Origin, Received, Record};
+use super::retry::{self, Verdict};
+use super::settings::{Kind, Settings};
+use super::settlement::Settlement;
+use super::visibility::{Place, Visibility};
+use super::watermark::{Arrival, Watermark};
+
+/// The state machine of one leased shard or one queue.
+#[derive(Debug)]
+pub struct Consumer {
+    pub(super) settings: Settings,
+    pub(super) backlog: Backlog,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) progress: Progress,
+    pub(super) actions: VecDeque<Action>,
+    window: BatchingWindow,
+    next_order: Order,
+    next_batch: BatchId,
+    pub(super) ended: bool,
+    pub(super) draining: bool,
+    /// Messages let go so far.
+    pub(super) let_go: u64,
+}
+
+/// What is unsettled, and what settles it.
+#[derive(Debug)]
+pub(super) enum Progress {
+    Queue(Visibility),
+    Stream(Watermark),
+}
+
+/// What happened.
+impl Consumer {
+    /// Begins after the checkpoint; a queue has none to speak of.
+    #[must_use]
+    pub fn new(settings: Settings, checkpoint: Checkpoint) -> Self {
+        assert!(settings.lanes > 0 && settings.batch_size > 0, "a consumer has a lane and its batches a record");
+        let first = Order(0);
+        Self {
+            settings,
+            backlog: Backlog::default(),
+            lanes: std::iter::repeat_with(Lane::default).take(settings.lanes).collect(),
+            progress: match settings.kind {
+                Kind::Queue => Progress::Queue(Visibility::default()),
+                Kind::Stream => Progress::Stream(Watermark::new(checkpoint, first)),
+            },
+            actions: VecDeque::new(),
+            window: BatchingWindow::new(settings.window),
+            next_order: first,
+            next_batch: BatchId(0),
+            ended: false,
+            draining: false,
+            let_go: 0,
+        }
+    }
+
+    /// Records came in, or none. While draining, a queue's go back at once and a stream's are read again later.
+    pub fn handle_received(&mut self, now: Timestamp, received: Received) {
+        if let Progress::Stream(watermark) = &mut self.progress {
+            if self.draining {
+                return;
+            }
+            if let (true, Some(Origin::Position(oldest))) =
+                (received.restarted, received.records.first().map(|r| &r.origin))
+            {
+                watermark.restart(oldest);
+            }
+        }
+        for record in received.records {
+            self.take_in(now, record);
+        }
+        debug_assert!(
+            self.unsettled() <= self.capacity_when_empty(),
+            "more came than there was room for (invariant 4)"
+        );
+        self.ended |= received.ended;
+        self.advance(now);
+    }
+
+    /// An invocation ended.
+    pub fn handle_outcome(&mut self, now: Timestamp, id: BatchId, outcome: Outcome) {
+        let lane = self.lanes.iter_mut().find(|lane| lane.invokes(id)).expect("an outcome belongs to an invocation");
+        let mut batch = lane.take().expect("an invoking lane has a batch");
+        match retry::decide(self.settings.kind, outcome) {
+            Verdict::Settle => self.settle(&batch),
+            Verdict::Leave => self.leave(&batch),
+            Verdict::Retry => {
+                batch.attempts += 1;
+                batch.waits = 0;
+                self.back_off(now, batch);
+            }
+            Verdict::Wait => {
+                batch.waits += 1;
+                self.back_off(now, batch);
+            }
+        }
+        self.advance(now);
+    }
+
+    /// The queue was told. `confirmed` is false if it refused, or if the lease ended before it took it.
+    pub fn handle_settled(&mut self, now: Timestamp, settlement: &Settlement, confirmed: bool) {
+        self.on_settled(settlement, confirmed);
+        self.advance(now);
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance(now);
+    }
+
+    /// Start nothing more. Hands back all that is not running: unstarted messages to their queue; a stream's records
+    /// are read again after the checkpoint. Running invocations still settle.
+    pub fn drain(&mut self, now: Timestamp) {
+        self.let_go_expired(now);
+        self.draining = true;
+        let mut unstarted = self.backlog.remove_all();
+        for lane in &mut self.lanes {
+            if lane.due_at().is_some() {
+                unstarted.extend(lane.take().into_iter().flat_map(|batch| batch.entries.to_vec()));
+            }
+        }
+        self.hand_back(now, &unstarted);
+        self.advance(now);
+    }
+}
+
+/// What to do next.
+impl Consumer {
+    /// The next action, oldest first.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The checkpoint, if it moved since it was asked for last. Ask only when a write can start: it coalesces.
+    pub fn poll_checkpoint(&mut self) -> Option<Checkpoint> {
+        match &mut self.progress {
+            Progress::Stream(watermark) => watermark.take_changed().then(|| watermark.checkpoint()),
+            Progress::Queue(_) => None,
+        }
+    }
+
+    /// When to call [`Consumer::handle_timeout`], and why. Always later than the last `now` (invariant 6).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Timestamp, Wakeup)> {
+        let backoff = self.lanes.iter().filter_map(Lane::due_at).min();
+        let window = self.window.ends_at().filter(|_| !self.draining && self.idle_lanes() > 0);
+        let lease_end = match &self.progress {
+            Progress::Queue(visibility) => visibility.next_end(),
+            Progress::Stream(_) => None,
+        };
+        [(backoff, Wakeup::Backoff), (window, Wakeup::Window), (lease_end, Wakeup::LeaseEnd)]
+            .into_iter()
+            .filter_map(|(at, wakeup)| Some((at?, wakeup)))
+            .min()
+    }
+}
+
+impl Consumer {
+    fn take_in(&mut self, now: Timestamp, record: Record) {
+        let order = self.next_order;
+        match (&mut self.progress, &record.origin) {
+            (Progress::Stream(watermark), Origin::Position(position)) => {
+                let arrival = watermark.judge(position);
+                if arrival == Arrival::Repeated {
+                    return;
+                }
+                self.next_order = order.next();
+                watermark.receive(order, position, record.arrived_at);
+                if arrival == Arrival::Settled {
+                    return watermark.settle(order);
+                }
+                self.backlog.push(Arc::new(Entry { order, record }));
+            }
+            (Progress::Queue(visibility), Origin::Message { id, receipt }) => {
+                if visibility.renew(id, receipt) {
+                    return;
+                }
+                self.next_order = order.next();
+                let entry = Arc::new(Entry { order, record });
+                visibility.hold(&entry);
+                if self.draining {
+                    return self.hand_back(now, &[entry]);
+                }
+                self.backlog.push(entry);
+            }
+            _ => unreachable!("a queue gives messages, a stream positions"),
+        }
+    }
+
+    /// Does everything that is possible or due now.
+    fn advance(&mut self, now: Timestamp) {
+        self.let_go_expired(now);
+        if !self.draining {
+            self.retry_due(now);
+            self.cut_due(now);
+        }
+        let idle = self.idle_lanes() == self.lanes.len();
+        if let Progress::Stream(watermark) = &mut self.progress
+            && self.ended
+            && idle
+            && watermark.open() == 0
+        {
+            watermark.end();
+        }
+        assert!(
+            self.poll_timeout().is_none_or(|(at, _)| at > now),
+            "the next timeout lies in the future or there is none (invariant 6)"
+        );
+    }
+
+    fn retry_due(&mut self, now: Timestamp) {
+        for index in 0..self.lanes.len() {
+            if self.lanes[index].due_at().is_some_and(|due_at| due_at <= now) {
+                let batch = self.lanes[index].take().expect("a lane that backs off has a batch");
+                self.invoke(index, batch);
+            }
+        }
+    }
+
+    fn cut_due(&mut self, now: Timestamp) {
+        self.update_window(now);
+        while let Some(index) = self.lanes.iter().position(Lane::is_idle) {
+            let limits = self.cut_limits();
+            if !self.is_cut_due(limits) {
+                break;
+            }
+            let entries = self.backlog.cut(limits);
+            let batch = Batch::new(self.next_batch, entries);
+            self.next_batch = BatchId(batch.id.0 + 1);
+            self.invoke(index, batch);
+            self.window.on_cut();
+            self.update_window(now);
+        }
+    }
+
+    /// With one lane the window begins when its invocation is over; with several, others may still run
+    /// (`docs/semantics.md` 6.5).
+    fn update_window(&mut self, now: Timestamp) {
+        if self.lanes.len() > 1 || self.idle_lanes() > 0 {
+            self.window.update(now, self.backlog.free_keys() > 0, self.next_order);
+        }
+    }
+
+    /// A stream that cannot be read further has to invoke what it has.
+    fn is_full(&self) -> bool {
+        self.settings.kind == Kind::Stream && self.capacity() == 0
+    }
+
+    /// Waiting keys are spread over a stream's idle lanes; one lane with all of them would leave the others idle
+    /// (`docs/semantics.md` 6.4). A queue's lanes fill one after the other.
+    fn cut_limits(&self) -> CutLimits {
+        let keys = match self.settings.kind {
+            Kind::Queue => usize::MAX,
+            Kind::Stream => self.backlog.free_keys().div_ceil(self.idle_lanes()),
+        };
+        CutLimits { records: self.settings.batch_size, bytes: self.settings.batch_bytes, keys }
+    }
+
+    fn is_cut_due(&self, limits: CutLimits) -> bool {
+        self.backlog.free_keys() > 0
+            && (self.window.is_zero()
+                || self.ended
+                || self.window.is_due(self.backlog.oldest_free())
+                || self.backlog.would_fill(limits)
+                || self.is_full())
+    }
+
+    fn invoke(&mut self, lane: usize, batch: Batch) {
+        assert!(!self.draining, "nothing is invoked after drain (invariant 7)");
+        let start_before = match &mut self.progress {
+            Progress::Queue(visibility) => {
+                batch.entries.iter().for_each(|entry| visibility.place(entry.order, Place::Invoked));
+                visibility.first_end(&batch.entries)
+            }
+            Progress::Stream(_) => None,
+        };
+        self.actions.push_back(Action::Invoke { batch: batch.clone(), start_before });
+        self.lanes[lane] = Lane::Invoking(batch);
+    }
+
+    fn settle(&mut self, batch: &Batch) {
+        for entry in batch.entries.iter() {
+            match &mut self.progress {
+                Progress::Stream(watermark) => {
+                    watermark.settle(entry.order);
+                    self.release(entry);
+                }
+                Progress::Queue(_) => self.delete(entry.order),
+            }
+        }
+    }
+
+    /// Keeps the batch in its lane until it is due again; while draining, hands it back.
+    fn back_off(&mut self, now: Timestamp, batch: Batch) {
+        if self.draining {
+            return self.hand_back(now, &batch.entries);
+        }
+        if let Progress::Queue(visibility) = &mut self.progress {
+            batch.entries.iter().for_each(|entry| visibility.place(entry.order, Place::Unstarted));
+        }
+        let until = now + retry::delay(&batch, self.settings.seed);
+        let lane = self.lanes.iter_mut().find(|lane| lane.is_idle()).expect("the batch's own lane is idle now");
+        *lane = Lane::BackingOff { batch, until };
+    }
+
+    /// One record of this key is no longer held by a lane.
+    pub(super) fn release(&mut self, entry: &Entry) {
+        if let Some(key) = entry.key() {
+            self.backlog.release(key);
+        }
+    }
+
+    pub(super) fn idle_lanes(&self) -> usize {
+        self.lanes.iter().filter(|lane| lane.is_idle()).count()
+    }
+}

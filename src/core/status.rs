@@ -1,0 +1,124 @@
+//! How a consumer stands: its room, whether it is done, and its numbers for metrics and whoever asks why it is idle.
+//! Only looks.
+
+use super::Timestamp;
+use super::checkpoint::Checkpoint;
+use super::consumer::{Consumer, Progress};
+use super::lane::Lane;
+use super::settings::{Kind, Settings};
+
+/// How a consumer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Records that wait for a lane.
+    pub waiting: usize,
+    /// Records taken and not yet settled, left or let go; the waiting ones included.
+    pub unsettled: usize,
+    /// Batches at the target.
+    pub invoking: usize,
+    /// Batches that wait to be invoked again.
+    pub backing_off: usize,
+    /// The most failed attempts of a batch that is held now.
+    pub attempts: u32,
+    /// When the oldest unsettled record arrived at the source.
+    pub oldest_arrival: Option<Timestamp>,
+    /// Settled ranges above the checkpoint.
+    pub settled_ranges: usize,
+    /// Messages let go so far, because their lease ended before they were invoked.
+    pub let_go: u64,
+}
+
+impl Consumer {
+    /// How many records it will take; 0: receive nothing. A stream's is 0 until a quarter is free, so that pages are
+    /// worth their call.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        if self.draining || self.ended {
+            return 0;
+        }
+        let waiting = self.backlog.waiting();
+        match &self.progress {
+            Progress::Queue(visibility) => {
+                let idle = self.idle_lanes();
+                if waiting.bytes >= idle * BYTES_PER_LANE {
+                    return 0;
+                }
+                (idle * self.settings.batch_size).saturating_sub(waiting.records + visibility.settling())
+            }
+            Progress::Stream(watermark) => {
+                let held_bytes: usize = self.lanes.iter().filter_map(Lane::batch).map(|batch| batch.bytes).sum();
+                let retrying = self.lanes.iter().any(Lane::is_retrying);
+                if waiting.bytes + held_bytes >= self.settings.lanes * BYTES_PER_LANE
+                    || (retrying && watermark.settled_runs() >= Checkpoint::RANGES_MAX)
+                {
+                    return 0;
+                }
+                let whole = self.capacity_when_empty();
+                let room = whole.saturating_sub(watermark.open());
+                if room < whole.div_ceil(4) { 0 } else { room }
+            }
+        }
+    }
+
+    /// Its capacity while it holds nothing.
+    #[must_use]
+    pub fn capacity_when_empty(&self) -> usize {
+        let Settings { kind, lanes, batch_size, .. } = self.settings;
+        match kind {
+            Kind::Queue => lanes * batch_size,
+            Kind::Stream => (2 * lanes * batch_size).max(PAGE_RECORDS),
+        }
+    }
+
+    /// Whether it holds nothing and will not begin anything: its shard ended, or it was drained.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let idle = self.idle_lanes() == self.lanes.len();
+        match &self.progress {
+            Progress::Queue(visibility) => self.draining && idle && visibility.held() == 0,
+            Progress::Stream(watermark) => idle && (self.draining || (self.ended && watermark.open() == 0)),
+        }
+    }
+
+    /// The checkpoint as it stands, moved or not.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        match &self.progress {
+            Progress::Stream(watermark) => Some(watermark.checkpoint()),
+            Progress::Queue(_) => None,
+        }
+    }
+
+    /// Numbers for metrics and the API.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (oldest_arrival, settled_ranges) = match &self.progress {
+            Progress::Queue(visibility) => (visibility.oldest_arrival(), 0),
+            Progress::Stream(watermark) => (watermark.oldest_arrival(), watermark.settled_runs()),
+        };
+        Status {
+            waiting: self.backlog.waiting().records,
+            unsettled: self.unsettled(),
+            invoking: self.lanes.iter().filter(|lane| matches!(lane, Lane::Invoking(_))).count(),
+            backing_off: self.lanes.iter().filter(|lane| lane.due_at().is_some()).count(),
+            attempts: self.lanes.iter().filter_map(Lane::batch).map(|batch| batch.attempts).max().unwrap_or(0),
+            oldest_arrival,
+            settled_ranges,
+            let_go: self.let_go,
+        }
+    }
+
+    /// Records taken and not yet settled, left or let go.
+    pub(super) fn unsettled(&self) -> usize {
+        match &self.progress {
+            Progress::Queue(visibility) => visibility.held(),
+            Progress::Stream(watermark) => watermark.open(),
+        }
+    }
+}
+
+/// A stream is read ahead by at least this many records.
+const PAGE_RECORDS: usize = 1_000;
+
+/// Two payloads of 6 MiB: one in the lane, one for its next batch.
+const BYTES_PER_LANE: usize = 12 * 1024 * 1024;

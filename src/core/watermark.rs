@@ -1,0 +1,268 @@
+//! Positions settle in any order; the checkpoint follows in source order. Holds the positions that are open and, above
+//! the lowest of them, the settled ranges, so its size follows what is unsettled and not what was read.
+//!
+//! Invariant 2: a checkpoint never passes an unsettled record.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Timestamp;
+use super::batch::Order;
+use super::checkpoint::{Checkpoint, PositionRange, UpTo};
+use super::record::Position;
+
+#[derive(Debug)]
+pub(super) struct Watermark {
+    /// Everything up to here is settled.
+    up_to: UpTo,
+    /// The order of the lowest record that `up_to` does not cover; nothing at or above it is known to be missing.
+    low: Order,
+    open: BTreeMap<Order, Open>,
+    /// Settled runs above `low`, by the order of their first record. Neighbours are merged.
+    settled: BTreeMap<Order, Run>,
+    /// Ranges of the checkpoint that this consumer began with and has not read past yet.
+    restored: VecDeque<PositionRange>,
+    last_received: Option<Position>,
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    position: Position,
+    arrived_at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Run {
+    last_order: Order,
+    range: PositionRange,
+}
+
+/// What a position is to a shard that has been read up to some point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Not seen before: open until it is settled.
+    New,
+    /// Settled before this consumer began.
+    Settled,
+    /// At or before one already taken: a source repeats after an expired iterator.
+    Repeated,
+}
+
+impl Watermark {
+    pub(super) fn new(checkpoint: Checkpoint, first: Order) -> Self {
+        let last_received = match &checkpoint.up_to {
+            UpTo::After(position) => Some(position.clone()),
+            UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) | UpTo::Ended => None,
+        };
+        Self {
+            up_to: checkpoint.up_to,
+            low: first,
+            open: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            restored: checkpoint.settled_above.into(),
+            last_received,
+            changed: false,
+        }
+    }
+
+    /// What this position is. A `New` or `Settled` one must be followed by `receive` under the next order.
+    pub(super) fn judge(&self, position: &Position) -> Arrival {
+        if self.last_received.as_ref().is_some_and(|last| position <= last) {
+            return Arrival::Repeated;
+        }
+        let next = self.restored.partition_point(|range| range.last < *position);
+        let settled = self.restored.get(next).is_some_and(|range| range.contains(position));
+        if settled { Arrival::Settled } else { Arrival::New }
+    }
+
+    /// Takes the next position; it stays open until `settle`.
+    pub(super) fn receive(&mut self, order: Order, position: &Position, arrived_at: Timestamp) {
+        self.last_received = Some(position.clone());
+        while self.restored.front().is_some_and(|range| range.last <= *position) {
+            self.restored.pop_front();
+        }
+        self.open.insert(order, Open { position: position.clone(), arrived_at });
+    }
+
+    /// The source began anew at its oldest record, which is at this position. If that lies before what was read, the
+    /// stream is another one of the same name: nothing it brings is a repetition.
+    pub(super) fn restart(&mut self, oldest: &Position) {
+        if self.last_received.as_ref().is_some_and(|last| oldest <= last) {
+            self.last_received = None;
+            self.restored.clear();
+        }
+    }
+
+    /// A record is settled for good.
+    pub(super) fn settle(&mut self, order: Order) {
+        let open = self.open.remove(&order).expect("a record is settled once, after it was received (invariant 1)");
+        let range = PositionRange { first: open.position.clone(), last: open.position };
+        self.insert(order, Run { last_order: order, range });
+        while let Some(run) = self.settled.remove(&self.low) {
+            self.low = run.last_order.next();
+            self.up_to = UpTo::After(run.range.last);
+        }
+        let lowest_open = self.open.first_key_value().map(|(order, _)| *order);
+        assert!(
+            lowest_open.is_none_or(|lowest| lowest >= self.low),
+            "a checkpoint passed an open record (invariant 2)"
+        );
+        self.changed = true;
+    }
+
+    /// The shard is closed and was read to its end.
+    pub(super) fn end(&mut self) {
+        assert!(self.open.is_empty(), "a shard ends when all of it is settled (invariant 2)");
+        if self.up_to != UpTo::Ended {
+            self.up_to = UpTo::Ended;
+            self.settled.clear();
+            self.restored.clear();
+            self.changed = true;
+        }
+    }
+
+    /// Whether it moved since this was asked last.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let own = self.settled.values().map(|run| &run.range);
+        let mut settled_above: Vec<PositionRange> = own.take(Checkpoint::RANGES_MAX).cloned().collect();
+        for range in &self.restored {
+            match settled_above.last_mut().filter(|last| range.first <= last.last) {
+                // It was read in part: what was read of it is the last run of our own.
+                Some(last) => last.last = range.last.clone(),
+                None => settled_above.push(range.clone()),
+            }
+        }
+        settled_above.truncate(Checkpoint::RANGES_MAX);
+        Checkpoint { up_to: self.up_to.clone(), settled_above }
+    }
+
+    /// Settled runs above the checkpoint: what a key that blocks has cost so far.
+    pub(super) fn settled_runs(&self) -> usize {
+        self.settled.len()
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// When the oldest unsettled record arrived.
+    pub(super) fn oldest_arrival(&self) -> Option<Timestamp> {
+        self.open.first_key_value().map(|(_, open)| open.arrived_at)
+    }
+
+    /// Adds a settled run and merges it with its neighbours.
+    fn insert(&mut self, first: Order, mut run: Run) {
+        if let Some(after) = self.settled.remove(&run.last_order.next()) {
+            run.last_order = after.last_order;
+            run.range.last = after.range.last;
+        }
+        if let Some((_, before)) = self.settled.range_mut(..first).next_back()
+            && before.last_order.next() == first
+        {
+            before.last_order = run.last_order;
+            before.range.last = run.range.last;
+            return;
+        }
+        self.settled.insert(first, run);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::record::SequenceNumber;
+
+    #[test]
+    fn the_checkpoint_follows_in_source_order_whatever_the_order_of_settling() {
+        let mut watermark = received(1..=5);
+        watermark.settle(Order(2));
+        assert_eq!(watermark.checkpoint(), checkpoint(UpTo::TrimHorizon, &[(2, 2)]));
+        watermark.settle(Order(1));
+        assert_eq!(watermark.checkpoint(), checkpoint(after(2), &[]));
+        watermark.settle(Order(5));
+        watermark.settle(Order(4));
+        assert_eq!(watermark.checkpoint(), checkpoint(after(2), &[(4, 5)]));
+        watermark.settle(Order(3));
+        assert_eq!(watermark.checkpoint(), checkpoint(after(5), &[]));
+    }
+
+    #[test]
+    fn neighbouring_settled_records_are_one_run() {
+        let mut watermark = received(1..=1_000);
+        for order in (2..=1_000).rev() {
+            watermark.settle(Order(order));
+        }
+        assert_eq!(watermark.settled_runs(), 1);
+    }
+
+    /// `docs/semantics.md` 6.4: ranges settled above the checkpoint are skipped after a restart.
+    #[test]
+    fn a_restored_range_is_settled_and_kept_until_it_was_read() {
+        let mut watermark = Watermark::new(checkpoint(after(3), &[(5, 6), (8, 9)]), Order(1));
+        assert_eq!(watermark.judge(&position(3)), Arrival::Repeated);
+        assert_eq!(watermark.judge(&position(4)), Arrival::New);
+        watermark.receive(Order(1), &position(4), Timestamp::default());
+        assert_eq!(watermark.judge(&position(5)), Arrival::Settled);
+        watermark.receive(Order(2), &position(5), Timestamp::default());
+        watermark.settle(Order(2));
+        assert_eq!(watermark.checkpoint(), checkpoint(after(3), &[(5, 6), (8, 9)]));
+        watermark.receive(Order(3), &position(6), Timestamp::default());
+        watermark.settle(Order(3));
+        assert_eq!(watermark.checkpoint(), checkpoint(after(3), &[(5, 6), (8, 9)]), "none twice");
+        assert_eq!(watermark.judge(&position(7)), Arrival::New);
+    }
+
+    #[test]
+    fn a_repeated_position_is_ignored() {
+        let watermark = received(1..=3);
+        assert_eq!(watermark.judge(&position(3)), Arrival::Repeated);
+        assert_eq!(watermark.judge(&position(4)), Arrival::New);
+    }
+
+    /// `docs/semantics.md` 6.2: the checkpoints of a stream that was made anew mean nothing.
+    #[test]
+    fn a_stream_made_anew_is_read_from_its_beginning() {
+        let mut watermark = Watermark::new(checkpoint(after(500), &[(600, 700)]), Order(1));
+        watermark.restart(&position(510));
+        assert_eq!(watermark.judge(&position(400)), Arrival::Repeated, "trimmed, but the same stream");
+        watermark.restart(&position(1));
+        assert_eq!(watermark.judge(&position(1)), Arrival::New);
+        assert_eq!(watermark.judge(&position(650)), Arrival::New);
+    }
+
+    #[test]
+    fn a_checkpoint_keeps_the_lowest_ranges() {
+        let mut watermark = received(1..=5_000);
+        for order in (2..=5_000).step_by(2) {
+            watermark.settle(Order(order));
+        }
+        let ranges = watermark.checkpoint().settled_above;
+        assert_eq!(ranges.len(), Checkpoint::RANGES_MAX);
+        assert_eq!(ranges.last().unwrap().last, position(2_000));
+    }
+
+    fn received(orders: std::ops::RangeInclusive<u64>) -> Watermark {
+        let mut watermark = Watermark::new(Checkpoint::at(UpTo::TrimHorizon), Order(*orders.start()));
+        for order in orders {
+            watermark.receive(Order(order), &position(order), Timestamp::default());
+        }
+        watermark
+    }
+
+    fn checkpoint(up_to: UpTo, ranges: &[(u64, u64)]) -> Checkpoint {
+        let range = |&(first, last): &(u64, u64)| PositionRange { first: position(first), last: position(last) };
+        Checkpoint { up_to, settled_above: ranges.iter().map(range).collect() }
+    }
+
+    fn after(number: u64) -> UpTo {
+        UpTo::After(position(number))
+    }
+
+    fn position(number: u64) -> Position {
+        SequenceNumber::new(number.to_string()).into()
+    }
+}
