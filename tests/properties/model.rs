@@ -1,0 +1,413 @@
+//! What a consumer should be holding, as lists: records wait, then a lane has them, then (a queue's) are being settled.
+//! The model is told every input before the consumer is, and every action after it; it takes the same steps in the
+//! plainest way and fails where the consumer differs. No index, no cache, no event order of its own: slow and obvious.
+//!
+//! Numbers in failures are the invariants of `docs/architecture.md` 5 up to 8, those of `docs/semantics.md` 9 above.
+
+mod checks;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use esmd::core::Timestamp;
+use esmd::core::batch::{Batch, BatchId};
+use esmd::core::checkpoint::{Checkpoint, PositionRange};
+use esmd::core::outcome::Outcome;
+use esmd::core::record::{OrderingKey, Origin, Received, Record};
+use esmd::core::settings::{Kind, Settings};
+use esmd::core::settlement::Settlement;
+
+use super::source::{first_above, name, names, number, position};
+
+pub struct Model {
+    settings: Settings,
+    /// Oldest first.
+    waiting: Vec<Item>,
+    lanes: Vec<Lane>,
+    /// Messages that the queue is told about.
+    settling: Vec<Settling>,
+    /// Since when an incomplete batch waits.
+    window_since: Option<Timestamp>,
+    ended: bool,
+    draining: bool,
+    shard: Shard,
+}
+
+/// How far a shard was taken, and what of it is settled.
+struct Shard {
+    /// The first record that the first checkpoint did not pass.
+    first: usize,
+    /// The first record that was not taken yet.
+    next: usize,
+    restored: Vec<PositionRange>,
+    settled: BTreeSet<usize>,
+}
+
+/// A record that the consumer holds.
+#[derive(Clone, Debug)]
+struct Item {
+    name: usize,
+    key: Key,
+    /// With its comma.
+    bytes: usize,
+    /// Of its latest receive; 0 for a stream's.
+    receipt: usize,
+    /// When its lease ends; never for a stream's.
+    ends_at: Timestamp,
+    /// It was waiting when a window ended.
+    is_ripe: bool,
+}
+
+/// A record without a key is a key of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Shared(OrderingKey),
+    Own(usize),
+}
+
+/// A lane with a batch. An idle one is not in the list.
+struct Lane {
+    id: BatchId,
+    items: Vec<Item>,
+    attempts: u32,
+    waits: u32,
+    state: LaneState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LaneState {
+    Invoking,
+    BackingOff { since: Timestamp, longest: Duration },
+}
+
+struct Settling {
+    item: Item,
+    means: Means,
+    /// The receipt under which the queue was told; `None` while it must still be told.
+    told: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    Delete,
+    Return,
+}
+
+/// Inputs, before the consumer gets them.
+impl Model {
+    pub fn new(settings: Settings, checkpoint: &Checkpoint) -> Self {
+        let first = first_above(checkpoint, 0);
+        let restored = checkpoint.settled_above.clone();
+        Self {
+            settings,
+            waiting: Vec::new(),
+            lanes: Vec::new(),
+            settling: Vec::new(),
+            window_since: None,
+            ended: false,
+            draining: false,
+            shard: Shard { first, next: first, restored, settled: BTreeSet::new() },
+        }
+    }
+
+    pub fn receive(&mut self, now: Timestamp, received: &Received) {
+        for item in received.records.iter().map(Item::new) {
+            match self.settings.kind {
+                Kind::Stream => self.take_position(item),
+                Kind::Queue => self.take_message(now, item),
+            }
+        }
+        self.ended |= received.ended && !self.draining;
+    }
+
+    pub fn end_invocation(&mut self, now: Timestamp, id: BatchId, outcome: Outcome) {
+        let index = self.lanes.iter().position(|lane| lane.id == id).expect("it runs");
+        let mut lane = self.lanes.remove(index);
+        let (first, longest, doublings) = match (outcome, self.settings.kind) {
+            (Outcome::Succeeded, Kind::Stream) => {
+                return self.shard.settled.extend(lane.items.iter().map(|item| item.name));
+            }
+            (Outcome::Succeeded, Kind::Queue) => {
+                return self.tell_all(lane.items, Means::Delete);
+            }
+            (Outcome::Failed(_), Kind::Queue) => {
+                return lane.items.iter().for_each(|item| self.forget_successors(item));
+            }
+            (Outcome::Failed(_), Kind::Stream) => {
+                (lane.attempts, lane.waits) = (lane.attempts + 1, 0);
+                (1_000, 60_000, lane.attempts - 1)
+            }
+            (Outcome::Throttled | Outcome::Unavailable(_), _) => {
+                lane.waits += 1;
+                (200, 10_000, lane.waits - 1)
+            }
+        };
+        if self.draining {
+            return self.hand_back(now, lane.items);
+        }
+        let longest = Duration::from_millis(longest.min(first << doublings.min(20)));
+        lane.state = LaneState::BackingOff { since: now, longest };
+        self.lanes.push(lane);
+    }
+
+    pub fn end_settlement(&mut self, settlement: &Settlement, confirmed: bool) {
+        let name = number(&settlement.handle().id);
+        let index = self.settling.iter().position(|settling| settling.item.name == name).expect("it is under way");
+        let Settling { item, means, told } = self.settling.remove(index);
+        match means {
+            _ if told != Some(item.receipt) => self.tell(item, means),
+            Means::Delete if !confirmed => self.forget_successors(&item),
+            Means::Delete | Means::Return => {}
+        }
+    }
+
+    pub fn drain(&mut self, now: Timestamp) {
+        self.let_go_expired(now);
+        self.draining = true;
+        let waiting = std::mem::take(&mut self.waiting);
+        self.hand_back(now, waiting);
+        for lane in std::mem::take(&mut self.lanes) {
+            match lane.state {
+                LaneState::Invoking => self.lanes.push(lane),
+                LaneState::BackingOff { .. } => self.hand_back(now, lane.items),
+            }
+        }
+    }
+
+    /// After each input, before the first action.
+    pub fn pass_time(&mut self, now: Timestamp) {
+        self.let_go_expired(now);
+        self.turn_window(now);
+    }
+
+    fn let_go_expired(&mut self, now: Timestamp) {
+        let backing_off = self.lanes.iter().filter(|lane| lane.state != LaneState::Invoking);
+        let unstarted = self.waiting.iter().chain(backing_off.flat_map(|lane| &lane.items));
+        let expired: Vec<Item> = unstarted.filter(|item| item.ends_at <= now).cloned().collect();
+        for item in expired {
+            let goes = |other: &Item| other.name == item.name || (other.key == item.key && other.name > item.name);
+            self.waiting.retain(|other| !goes(other));
+            for lane in self.lanes.iter_mut().filter(|lane| lane.state != LaneState::Invoking) {
+                lane.items.retain(|other| !goes(other));
+            }
+            self.lanes.retain(|lane| !lane.items.is_empty());
+        }
+    }
+
+    /// The window begins with the first free record, or with the last cut if any is left; with one lane, when its
+    /// invocation is over.
+    fn turn_window(&mut self, now: Timestamp) {
+        if self.settings.lanes == 1 && self.idle() == 0 {
+            return;
+        }
+        match self.window_since {
+            _ if self.free().next().is_none() => self.window_since = None,
+            None => self.window_since = Some(now),
+            Some(since) if since + self.settings.window <= now => {
+                self.waiting.iter_mut().for_each(|item| item.is_ripe = true);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn take_position(&mut self, item: Item) {
+        if self.draining || item.name < self.shard.next {
+            return;
+        }
+        self.shard.next = item.name + 1;
+        if self.shard.restored.iter().any(|range| range.contains(&position(item.name))) {
+            self.shard.settled.insert(item.name);
+        } else {
+            self.waiting.push(item);
+        }
+    }
+
+    /// A held message that comes again only takes the receipt that counts longer.
+    fn take_message(&mut self, now: Timestamp, item: Item) {
+        if let Some(held) = self.held_mut().find(|held| held.name == item.name) {
+            if item.ends_at >= held.ends_at {
+                (held.receipt, held.ends_at) = (item.receipt, item.ends_at);
+            }
+        } else if self.draining {
+            self.hand_back(now, vec![item]);
+        } else {
+            self.waiting.push(item);
+        }
+    }
+
+    fn forget_successors(&mut self, item: &Item) {
+        self.waiting.retain(|waiting| waiting.key != item.key);
+    }
+
+    /// A queue's messages become visible at once, unless they are already; a stream's records are read again.
+    fn hand_back(&mut self, now: Timestamp, mut items: Vec<Item>) {
+        items.retain(|item| item.ends_at > now);
+        if self.settings.kind == Kind::Queue {
+            self.tell_all(items, Means::Return);
+        }
+    }
+
+    fn tell_all(&mut self, items: Vec<Item>, means: Means) {
+        for item in items {
+            self.tell(item, means);
+        }
+    }
+
+    fn tell(&mut self, item: Item, means: Means) {
+        self.settling.push(Settling { item, means, told: None });
+    }
+}
+
+/// Actions, after the consumer gave them.
+impl Model {
+    pub fn invoke(&mut self, now: Timestamp, batch: &Batch, start_before: Option<Timestamp>) {
+        assert!(!self.draining, "invariant 7: batch {} is invoked after drain", batch.id.number());
+        let names = names(batch.records());
+        let known = self.lanes.iter().position(|lane| lane.id == batch.id);
+        let lane = match known {
+            Some(index) => self.begin_again(now, index, batch, &names),
+            None => self.begin_first(batch, &names),
+        };
+        let lease = lane.items.iter().map(|item| item.ends_at).min().expect("a batch is not empty");
+        assert!(lease > now, "invariant 52: {names:?} is invoked on an ended lease");
+        let expected = (lease != NEVER).then_some(lease);
+        assert_eq!(start_before, expected, "invariant 52: {names:?} must start before its first lease ends");
+        self.lanes.push(lane);
+        if known.is_none() {
+            self.window_since = None;
+            self.turn_window(now);
+        }
+    }
+
+    fn begin_again(&mut self, now: Timestamp, index: usize, batch: &Batch, names: &[usize]) -> Lane {
+        let mut lane = self.lanes.remove(index);
+        let LaneState::BackingOff { since, .. } = lane.state else {
+            panic!("invariant 4: {names:?} is invoked twice at once")
+        };
+        assert!(now > since, "back-off: {names:?} is invoked again at once");
+        assert_eq!(names, lane.names(), "invariants 68 and 52: a retry has the same records whose lease lives");
+        assert_eq!((batch.attempts, batch.waits), (lane.attempts, lane.waits), "invariant 5: attempts and waits");
+        lane.state = LaneState::Invoking;
+        lane
+    }
+
+    fn begin_first(&mut self, batch: &Batch, names: &[usize]) -> Lane {
+        let Settings { lanes, batch_size, batch_bytes, kind, .. } = self.settings;
+        assert!(self.lanes.len() < lanes, "invariant 4: {names:?} has no lane");
+        assert!(names.len() <= batch_size, "invariant 40: {names:?} is more than {batch_size} records");
+        assert!(batch.bytes <= batch_bytes || names.len() == 1, "invariant 39: {names:?} has {} bytes", batch.bytes);
+        let (taken, rest): (Vec<_>, Vec<_>) = self.waiting.iter().cloned().partition(|item| names.contains(&item.name));
+        assert_eq!(taken.len(), names.len(), "invariant 1: of {names:?} some do not wait, but were let go or settled");
+        if let Some(item) = taken.iter().find(|item| self.is_busy(&item.key)) {
+            panic!("invariant 3: record {} is invoked while its key is busy", item.name)
+        }
+        let keys: BTreeSet<_> = taken.iter().map(|item| &item.key).collect();
+        let share = self.share();
+        assert!(kind == Kind::Queue || keys.len() <= share, "sharing: {names:?} has more than {share} keys");
+        let cut = self.next_cut();
+        assert_eq!(names, cut.names, "late binding: a lane takes the oldest records whose keys no other lane holds");
+        assert!(self.is_due(&cut), "batching window: {names:?} is incomplete, and its window is not over");
+        let bytes: usize = taken.iter().map(|item| item.bytes).sum();
+        assert_eq!((batch.bytes, batch.attempts, batch.waits), (bytes, 0, 0), "invariant 5: a new batch is new");
+        self.waiting = rest;
+        Lane { id: batch.id, items: taken, attempts: 0, waits: 0, state: LaneState::Invoking }
+    }
+
+    pub fn settle(&mut self, settlement: &Settlement) {
+        let handle = settlement.handle();
+        let means = match settlement {
+            Settlement::Delete(_) => Means::Delete,
+            Settlement::Return(_) => Means::Return,
+        };
+        let settling = self.settling.iter_mut().find(|settling| settling.item.name == number(&handle.id));
+        let Some(settling) = settling else { panic!("invariant 1: message {} is not to be settled", handle.id) };
+        assert_eq!(means, settling.means, "invariant 1: message {} is settled differently", handle.id);
+        assert_eq!(settling.told, None, "invariant 1: message {} is settled twice", handle.id);
+        let latest = (settling.item.receipt, settling.item.ends_at);
+        let told = (number(&handle.receipt), handle.ends_at);
+        assert_eq!(told, latest, "invariant 55: message {} is settled under its latest receipt", handle.id);
+        settling.told = Some(told.0);
+    }
+}
+
+/// Looking at the lists.
+impl Model {
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Batches at the target.
+    pub fn invoking(&self) -> Vec<BatchId> {
+        let invoking = self.lanes.iter().filter(|lane| lane.state == LaneState::Invoking);
+        invoking.map(|lane| lane.id).collect()
+    }
+
+    pub fn names_of(&self, id: BatchId) -> Vec<usize> {
+        self.lanes.iter().find(|lane| lane.id == id).map(Lane::names).expect("it runs")
+    }
+
+    pub fn holds_nothing(&self) -> bool {
+        self.held().next().is_none()
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Item> {
+        let in_lanes = self.lanes.iter().flat_map(|lane| &lane.items);
+        self.waiting.iter().chain(in_lanes).chain(self.settling.iter().map(|settling| &settling.item))
+    }
+
+    fn held_mut(&mut self) -> impl Iterator<Item = &mut Item> {
+        let in_lanes = self.lanes.iter_mut().flat_map(|lane| &mut lane.items);
+        self.waiting.iter_mut().chain(in_lanes).chain(self.settling.iter_mut().map(|settling| &mut settling.item))
+    }
+
+    /// Whether a lane holds the key, or one of its deletes is under way.
+    fn is_busy(&self, key: &Key) -> bool {
+        let in_lanes = self.lanes.iter().flat_map(|lane| &lane.items);
+        in_lanes.chain(self.settling.iter().map(|settling| &settling.item)).any(|item| item.key == *key)
+    }
+
+    fn is_settled(&self, name: usize) -> bool {
+        name < self.shard.first || self.shard.settled.contains(&name)
+    }
+
+    fn has_window(&self) -> bool {
+        !self.settings.window.is_zero()
+    }
+
+    fn idle(&self) -> usize {
+        self.settings.lanes - self.lanes.len()
+    }
+
+    fn free(&self) -> impl Iterator<Item = &Item> {
+        let busy: BTreeSet<_> = self.waiting.iter().map(|item| &item.key).filter(|key| self.is_busy(key)).collect();
+        self.waiting.iter().filter(move |item| !busy.contains(&item.key))
+    }
+}
+
+impl Lane {
+    fn names(&self) -> Vec<usize> {
+        self.items.iter().map(|item| item.name).collect()
+    }
+
+    /// When it is invoked again at the latest.
+    fn due_at(&self) -> Option<Timestamp> {
+        match self.state {
+            LaneState::Invoking => None,
+            LaneState::BackingOff { since, longest } => Some(since + longest),
+        }
+    }
+}
+
+impl Item {
+    fn new(record: &Record) -> Self {
+        let name = name(record);
+        let (receipt, ends_at) = match &record.origin {
+            Origin::Message { receipt, .. } => (number(&receipt.handle), receipt.ends_at),
+            Origin::Position(_) => (0, NEVER),
+        };
+        let key = record.key.clone().map_or(Key::Own(name), Key::Shared);
+        Self { name, key, bytes: record.element.len() + 1, receipt, ends_at, is_ripe: false }
+    }
+}
+
+const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);

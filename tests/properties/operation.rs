@@ -1,0 +1,164 @@
+//! A random case: how the consumer is set up, what happens to it one thing after the other, and how it ends. Everything
+//! here is plain data, so that a failing case shrinks to a story one can read.
+
+use std::fmt;
+use std::time::Duration;
+
+use esmd::core::outcome::{Failure, Outage, Outcome};
+use esmd::core::settings::{Kind, Settings};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// The three kinds of source that differ for the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    Stream,
+    StandardQueue,
+    FifoQueue,
+}
+
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub source: SourceKind,
+    pub settings: Settings,
+    pub operations: Vec<Operation>,
+    /// Whether the consumer is drained and replaced before everything is settled at last.
+    pub drained_at_last: bool,
+}
+
+/// One thing that happens to a consumer or to its source.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Records arrive at the source; then one receive brings as many as there is room for, some of them repeated.
+    Receive {
+        sent: Vec<Sent>,
+        repeated: Vec<Pick>,
+    },
+    /// One of the running invocations ends.
+    Answer(Pick, Outcome),
+    /// The queue answers one of the settlements under way.
+    Settle(Pick, Answer),
+    /// Time passes and nobody looks.
+    Wait(Duration),
+    /// The consumer is told the time.
+    Wake,
+    /// The consumer is told the time when it asked for it.
+    WakeWhenDue,
+    /// The checkpoint is saved, if it moved.
+    Save,
+    /// No record follows at this shard.
+    EndShard,
+    Drain,
+    /// The process dies; another consumer begins at the last saved checkpoint.
+    Restart,
+}
+
+/// What becomes of a settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Confirmed,
+    Refused,
+    /// The queue did it, but nobody learned of it.
+    Lost,
+}
+
+/// One of however many there are then.
+#[derive(Clone, Copy, Debug)]
+pub struct Pick(usize);
+
+impl Pick {
+    pub fn of<T: Copy>(self, all: &[T]) -> Option<T> {
+        all.get(self.0 % all.len().max(1)).copied()
+    }
+}
+
+#[derive(Clone)]
+pub struct Sent {
+    pub key: u8,
+    pub bytes: usize,
+    /// How long each receive hides it, if it is a queue's.
+    pub lease: Duration,
+}
+
+/// On one line, since a failing case has many.
+impl fmt::Debug for Sent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, bytes, lease } = self;
+        write!(formatter, "{{ key: {key}, bytes: {bytes}, lease: {lease:?} }}")
+    }
+}
+
+pub fn cases(source: SourceKind) -> impl Strategy<Value = Case> {
+    prop_oneof![Just(3), Just(40)].prop_flat_map(move |keys| {
+        let operations = vec(operation(source, keys), 1..80);
+        (settings(source), operations, any::<bool>()).prop_map(move |(settings, operations, drained_at_last)| Case {
+            source,
+            settings,
+            operations,
+            drained_at_last,
+        })
+    })
+}
+
+fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
+    let (kind, lanes) = match source {
+        SourceKind::Stream => (Kind::Stream, 1..=10_usize),
+        SourceKind::StandardQueue | SourceKind::FifoQueue => (Kind::Queue, 1..=5_usize),
+    };
+    let window = prop_oneof![Just(0), 1_000..6_000_u64].prop_map(Duration::from_millis);
+    let batch_bytes = prop_oneof![20..200_usize, Just(6 * MEBIBYTE)];
+    (lanes, 1..=20_usize, window, batch_bytes, any::<u64>()).prop_map(
+        move |(lanes, batch_size, window, batch_bytes, seed)| Settings {
+            kind,
+            lanes,
+            batch_size,
+            window,
+            batch_bytes,
+            seed,
+        },
+    )
+}
+
+fn operation(source: SourceKind, keys: u8) -> impl Strategy<Value = Operation> {
+    let pick = || (0..100_usize).prop_map(Pick);
+    let receive = (vec(sent(keys), 0..12), vec(pick(), 0..4));
+    let (settle, save) = match source {
+        SourceKind::Stream => (0, 4),
+        SourceKind::StandardQueue | SourceKind::FifoQueue => (12, 0),
+    };
+    prop_oneof![
+        12 => receive.prop_map(|(sent, repeated)| Operation::Receive { sent, repeated }),
+        14 => (pick(), outcome()).prop_map(|(batch, outcome)| Operation::Answer(batch, outcome)),
+        settle => (pick(), answer()).prop_map(|(settlement, answer)| Operation::Settle(settlement, answer)),
+        4 => (0..4_000_u64).prop_map(|milliseconds| Operation::Wait(Duration::from_millis(milliseconds))),
+        3 => Just(Operation::Wake),
+        8 => Just(Operation::WakeWhenDue),
+        save => Just(Operation::Save),
+        1 => Just(Operation::EndShard),
+        1 => Just(Operation::Drain),
+        1 => Just(Operation::Restart),
+    ]
+}
+
+fn sent(keys: u8) -> impl Strategy<Value = Sent> {
+    let bytes = prop_oneof![30 => 1..80_usize, 1 => MEBIBYTE..LARGEST];
+    let lease = prop_oneof![3 => 20_000..40_000_u64, 1 => 0..8_000_u64].prop_map(Duration::from_millis);
+    (0..keys, bytes, lease).prop_map(|(key, bytes, lease)| Sent { key, bytes, lease })
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        5 => Just(Outcome::Succeeded),
+        2 => Just(Outcome::Failed(Failure::FunctionError)),
+        2 => Just(Outcome::Throttled),
+        1 => Just(Outcome::Unavailable(Outage::Timeout)),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    prop_oneof![4 => Just(Answer::Confirmed), 1 => Just(Answer::Refused), 1 => Just(Answer::Lost)]
+}
+
+const MEBIBYTE: usize = 1024 * 1024;
+/// The largest element.
+pub const LARGEST: usize = 6 * MEBIBYTE;

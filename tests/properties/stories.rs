@@ -1,0 +1,122 @@
+//! Single stories: what the properties found, told shortly, and what random operations are too small to reach.
+
+use std::time::Duration;
+
+use esmd::core::Timestamp;
+use esmd::core::action::Action;
+use esmd::core::batch::BatchId;
+use esmd::core::checkpoint::{Checkpoint, UpTo};
+use esmd::core::consumer::Consumer;
+use esmd::core::outcome::{Failure, Outcome};
+use esmd::core::record::{OrderingKey, Origin, Receipt, Received, Record};
+use esmd::core::settings::{Kind, Settings};
+
+use super::source::{names, position};
+
+/// Invariant 2: the receive that ran when the drain began brought the shard's last records.
+#[test]
+fn a_shard_does_not_end_with_records_that_a_drained_consumer_did_not_take() {
+    let mut consumer = consumer(Kind::Stream, 1, 1, Duration::ZERO);
+
+    consumer.drain(NOW);
+    consumer.handle_received(NOW, Received { ended: true, ..received([record(0, "a")]) });
+
+    assert_eq!(consumer.checkpoint(), Some(Checkpoint::at(UpTo::TrimHorizon)));
+    assert!(consumer.is_drained());
+}
+
+/// `docs/semantics.md` 6.5: a batch closes at its bytes; it need not exceed them.
+#[test]
+fn a_batch_of_exactly_its_bytes_waits_for_no_window() {
+    let mut consumer = consumer(Kind::Stream, 1, 5_000, WINDOW);
+
+    consumer.handle_received(NOW, received((0..BATCH_BYTES / 3).map(|name| record(name, "a"))));
+
+    assert_eq!(invoked(&mut consumer).map(|(_, names)| names.len()), Some(BATCH_BYTES / 3));
+}
+
+/// `docs/architecture.md` 4: nothing more could come in, so nothing is waited for.
+#[test]
+fn a_full_backlog_waits_for_no_window() {
+    let mut consumer = consumer(Kind::Stream, 2, 2, WINDOW);
+    let most = consumer.capacity();
+
+    let blocking = (0..most - 1).map(|name| record(name, "a"));
+    consumer.handle_received(NOW, received(blocking.chain([record(most - 1, "b")])));
+
+    assert_eq!(invoked(&mut consumer).map(|(_, names)| names), Some(vec![0, 1]));
+    assert_eq!(invoked(&mut consumer).map(|(_, names)| names), Some(vec![most - 1]));
+}
+
+/// `docs/semantics.md` 4.2: a batch closes when it is full or its window is over, however many deletes are under way.
+#[test]
+fn deletes_under_way_do_not_shorten_the_window() {
+    let mut consumer = consumer(Kind::Queue, 1, 2, WINDOW);
+    consumer.handle_received(NOW, received([message(0), message(1)]));
+    let (batch, _) = invoked(&mut consumer).expect("it is full");
+    consumer.handle_outcome(NOW, batch, Outcome::Succeeded);
+    let Some(Action::Settle(delete)) = consumer.poll_action() else { panic!("it is deleted") };
+    consumer.handle_settled(NOW, &delete, true);
+    assert_eq!(consumer.capacity(), 1, "the other delete is under way");
+
+    consumer.handle_received(NOW, received([message(2)]));
+    assert_eq!(invoked(&mut consumer), None);
+
+    consumer.handle_timeout(NOW + WINDOW);
+    assert_eq!(invoked(&mut consumer).map(|(_, names)| names), Some(vec![2]));
+}
+
+/// `docs/architecture.md` 4: as long as a lane retries, a shard with 1,000 settled ranges above its checkpoint waits.
+#[test]
+fn a_shard_with_a_thousand_settled_ranges_waits_for_its_retry() {
+    let mut consumer = consumer(Kind::Stream, 2, Checkpoint::RANGES_MAX, Duration::ZERO);
+    let pairs =
+        (0..Checkpoint::RANGES_MAX).flat_map(|pair| [record(2 * pair, "poisoned"), record(2 * pair + 1, "good")]);
+    consumer.handle_received(NOW, received(pairs));
+    let (poisoned, _) = invoked(&mut consumer).expect("a lane takes one key");
+    let (good, _) = invoked(&mut consumer).expect("the other takes the other");
+
+    consumer.handle_outcome(NOW, good, Outcome::Succeeded);
+    assert_eq!(consumer.status().settled_ranges, Checkpoint::RANGES_MAX);
+    assert!(consumer.capacity() > 0, "nothing failed yet");
+
+    consumer.handle_outcome(NOW, poisoned, Outcome::Failed(Failure::FunctionError));
+    assert_eq!(consumer.capacity(), 0);
+}
+
+fn consumer(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Consumer {
+    let settings = Settings { kind, lanes, batch_size, window, batch_bytes: BATCH_BYTES, seed: 0 };
+    Consumer::new(settings, Checkpoint::at(UpTo::TrimHorizon))
+}
+
+/// The next batch, if the next action is an invocation.
+fn invoked(consumer: &mut Consumer) -> Option<(BatchId, Vec<usize>)> {
+    match consumer.poll_action()? {
+        Action::Invoke { batch, .. } => Some((batch.id, names(batch.records()))),
+        Action::Settle(_) => None,
+    }
+}
+
+fn received(records: impl IntoIterator<Item = Record>) -> Received {
+    Received { records: records.into_iter().collect(), ..Received::default() }
+}
+
+fn record(name: usize, key: &str) -> Record {
+    let origin = Origin::Position(position(name));
+    Record { origin, key: Some(OrderingKey::new(key)), arrived_at: NOW, element: "{}".into() }
+}
+
+fn message(name: usize) -> Record {
+    let receipt = Receipt { handle: "1".into(), ends_at: NOW + Duration::from_mins(1) };
+    Record {
+        origin: Origin::Message { id: name.to_string().into(), receipt },
+        key: None,
+        arrived_at: NOW,
+        element: "{}".into(),
+    }
+}
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+const WINDOW: Duration = Duration::from_secs(5);
+/// A thousand of the records here, with their commas.
+const BATCH_BYTES: usize = 3_000;
