@@ -1,7 +1,9 @@
 //! Events as the function sees them: each record is rendered once, when it is read, and a payload is joined from the
 //! rendered elements in one copy. Pure; knows no SDK type.
 
+pub mod kinesis;
 pub mod response;
+pub mod sqs;
 
 use bytes::Bytes;
 
@@ -11,8 +13,11 @@ const SUFFIX: &[u8] = b"]}";
 /// The largest payload that the target takes (`docs/semantics.md` 3), in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 6_291_456;
 
+/// Most bytes of a payload's elements, each counted with a comma; the last one has none.
+pub const ELEMENT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX - WRAPPER_BYTES + 1;
+
 /// The bytes of a payload around its elements.
-pub const WRAPPER_BYTES: usize = PREFIX.len() + SUFFIX.len();
+const WRAPPER_BYTES: usize = PREFIX.len() + SUFFIX.len();
 
 /// Joins rendered elements to the event `{"Records":[…]}`.
 #[must_use]
