@@ -1,6 +1,9 @@
 //! What survives a restart: mappings, and one row per shard that is lease and checkpoint in one, so that a single
 //! conditional write both saves progress and proves ownership.
 
+pub mod embedded;
+pub mod observed;
+
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -78,7 +81,8 @@ pub enum StoreError {
     Unavailable(#[source] crate::source::BoxError),
 }
 
-/// Keeps mappings, leases and checkpoints. Every write is durable when it returns.
+/// Keeps mappings, leases and checkpoints. Every write is durable when it returns. One that answers `Unavailable`, or
+/// whose future was dropped, was done wholly or not at all, and may be asked again.
 pub trait StateStore: Send + Sync {
     /// All mappings, in the order in which they were made.
     fn mappings(&self) -> BoxFuture<'_, Result<Vec<StoredMapping>, StoreError>>;
@@ -90,7 +94,8 @@ pub trait StateStore: Send + Sync {
     /// Removes a mapping and all its rows. Removing what is not there is no error.
     fn delete_mapping(&self, uuid: Uuid) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Makes the rows of shards seen for the first time, all or none. A row that exists is left as it is.
+    /// Makes the rows of shards seen for the first time, all or none. A row that exists is left as it is. `Conflict` if
+    /// the mapping does not exist.
     fn add_shards(&self, mapping: Uuid, shards: Vec<(ShardId, Checkpoint)>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Removes the rows of shards that are over.
@@ -100,7 +105,7 @@ pub trait StateStore: Send + Sync {
     fn leases(&self, mapping: Uuid) -> BoxFuture<'_, Result<Vec<LeaseRow>, StoreError>>;
 
     /// Takes the shard for `worker`, raises its epoch, and returns the lease with the checkpoint to go on from. `None`
-    /// if the row does not exist.
+    /// if the row does not exist. Epochs rise within a mapping, so that they do so too for a row removed and made anew.
     fn claim(
         &self,
         mapping: Uuid,
@@ -111,6 +116,6 @@ pub trait StateStore: Send + Sync {
     /// Gives the lease back, so that a successor starts at once. Giving back what is lost is no error.
     fn release(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Saves a checkpoint under the lease; `LeaseLost` if a newer epoch exists.
+    /// Saves a checkpoint under the lease; `LeaseLost` if a newer epoch or no row exists.
     fn save_checkpoint(&self, lease: Lease, checkpoint: Checkpoint) -> BoxFuture<'_, Result<(), StoreError>>;
 }
