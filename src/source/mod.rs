@@ -1,54 +1,18 @@
 //! Where records come from. A [`Source`] lists its shards and settles queue messages; a [`Receiver`] reads one shard.
 //! Receivers render what they read, so nothing behind them knows a wire format.
 
-use std::sync::Arc;
+pub mod kinesis;
+pub mod sqs;
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::clock::doubling;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::{Received, ShardId};
-
-/// A shard as its source lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shard {
-    /// Its name.
-    pub id: ShardId,
-    /// The shards it came from: none, one (split) or two (merge). They may no longer be listed.
-    pub parents: Vec<ShardId>,
-    /// Whether it still takes records.
-    pub open: bool,
-}
-
-/// What a queue is to be told about one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// Delete it: it is done.
-    Delete {
-        /// Its `MessageId`.
-        id: Arc<str>,
-        /// The receipt handle of its latest receive.
-        handle: Arc<str>,
-    },
-    /// Make it visible to others at once: it was never invoked.
-    Return {
-        /// Its `MessageId`.
-        id: Arc<str>,
-        /// The receipt handle of its latest receive.
-        handle: Arc<str>,
-    },
-}
-
-/// What became of one [`Settlement`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// The queue confirmed it.
-    Confirmed,
-    /// The queue refused it for good, such as a receipt that no longer counts. Trying again does not help.
-    Refused,
-    /// It may succeed if tried again.
-    Failed,
-}
+use crate::core::settlement::{Settled, Settlement};
+use crate::core::shards::Shard;
 
 /// Why a source did not do what it was asked. Each variant is something else to do for the caller.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +29,29 @@ pub enum SourceError {
     /// Anything that may pass by itself: wait and ask again.
     #[error("the source failed")]
     Transient(#[source] BoxError),
+}
+
+impl SourceError {
+    /// The value of the label `reason` in metrics.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Throttled(_) => "throttled",
+            Self::Denied(_) => "denied",
+            Self::Missing(_) => "missing",
+            Self::Transient(_) => "transient",
+        }
+    }
+
+    /// How long to wait before asking again, after this many failures in a row.
+    #[must_use]
+    pub fn retry_delay(&self, in_a_row: u32) -> Duration {
+        let (first, longest) = match self {
+            Self::Throttled(_) | Self::Transient(_) => (Duration::from_millis(200), Duration::from_secs(10)),
+            Self::Denied(_) | Self::Missing(_) => (Duration::from_secs(1), Duration::from_secs(30)),
+        };
+        doubling(first, longest, in_a_row)
+    }
 }
 
 /// An SDK's error with its type removed: only its text is of interest above this layer.
@@ -92,15 +79,4 @@ pub trait Receiver: Send {
     /// replaced here and shows as nothing but an empty answer or a `Transient` error. Dropping the future of a
     /// stream's receive loses nothing; that of a queue leaves what it received to its visibility timeout.
     fn receive(&mut self, max: usize) -> BoxFuture<'_, Result<Received, SourceError>>;
-}
-
-/// How long a caller waits before it asks a source again.
-#[must_use]
-pub fn retry_delay(error: &SourceError, failures_in_a_row: u32) -> Duration {
-    let (first, longest) = match error {
-        SourceError::Throttled(_) | SourceError::Transient(_) => (200, 10_000),
-        SourceError::Denied(_) | SourceError::Missing(_) => (1_000, 30_000),
-    };
-    let doubled = 1_u64.checked_shl(failures_in_a_row.saturating_sub(1)).unwrap_or(u64::MAX);
-    Duration::from_millis(doubled.saturating_mul(first).min(longest))
 }

@@ -1,5 +1,7 @@
 //! Where batches go. A [`Target`] answers synchronously; `event::response` says what its reply means.
 
+pub mod lambda;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,0 +1,158 @@
+//! How often one shard may be read (`docs/semantics.md` 6.2). Knows nothing of records or calls: it is told when a read
+//! begins and what it brought. Invariant: reads of one shard keep both of its limits, also reads that were given up.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// What a shard allows its readers, and how often an idle one is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadLimits {
+    /// Between the starts of two reads at the tip.
+    pub poll_interval: Duration,
+    /// Between the starts of two reads anywhere: a shard answers five reads a second.
+    pub read_interval: Duration,
+    /// A shard gives no more than this; after a larger page it refuses reads until the time has made up for it.
+    pub bytes_per_second: u64,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        Self {
+            poll_interval: Duration::from_secs(1),
+            read_interval: Duration::from_millis(200),
+            bytes_per_second: 2 * 1024 * 1024,
+        }
+    }
+}
+
+/// When one shard may be read next.
+#[derive(Debug)]
+pub(super) struct Pace {
+    limits: ReadLimits,
+    /// When the latest read began.
+    began: Instant,
+    next: Instant,
+}
+
+impl Pace {
+    /// For a shard that was not read yet: its first turn is now.
+    pub fn new(limits: ReadLimits) -> Self {
+        let now = Instant::now();
+        Self { limits, began: now, next: now }
+    }
+
+    /// Waits until the shard may be read and takes that turn. A turn counts whatever becomes of the read.
+    pub async fn turn(&mut self) {
+        sleep_until(self.next).await;
+        self.began = Instant::now();
+        self.next = self.began + self.limits.read_interval;
+    }
+
+    /// Notes what the read of the latest turn brought.
+    pub fn page_read(&mut self, bytes: u64, at_tip: bool) {
+        let paid_off = Instant::now() + self.time_for(bytes);
+        self.next = self.next.max(paid_off);
+        if at_tip {
+            self.next = self.next.max(self.began + self.limits.poll_interval);
+        }
+    }
+
+    fn time_for(&self, bytes: u64) -> Duration {
+        Duration::from_millis(bytes.saturating_mul(1_000) / self.limits.bytes_per_second)
+    }
+}
+
+/// Whether a page reached the tip of its shard. `behind_millis` is as the source said it; there are servers that never
+/// say 0 and others that never say anything else, so a page also speaks for itself.
+pub(super) fn is_at_tip(records: usize, limit: usize, behind_millis: Option<u64>) -> bool {
+    let behind_millis = behind_millis.unwrap_or(0);
+    match records {
+        0 => behind_millis <= TIP_MILLIS,
+        _ => records < limit && behind_millis == 0,
+    }
+}
+
+/// An empty page that says it is no further behind than this is at the tip.
+const TIP_MILLIS: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/semantics.md` 6.2: base rate of one read a second.
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_at_its_tip_is_read_once_a_second() {
+        let mut pace = Pace::new(ReadLimits::default());
+        assert_eq!(waited(&mut pace).await, Duration::ZERO);
+
+        pace.page_read(100, true);
+
+        assert_eq!(waited(&mut pace).await, Duration::from_secs(1));
+    }
+
+    /// `docs/semantics.md` 6.2: behind the tip, five reads a second.
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_with_more_to_give_is_read_on_within_five_reads_a_second() {
+        let mut pace = Pace::new(ReadLimits::default());
+        pace.turn().await;
+        let start = Instant::now();
+
+        for _ in 0..10 {
+            pace.page_read(1_000, false);
+            pace.turn().await;
+        }
+
+        assert_eq!(start.elapsed(), Duration::from_secs(2));
+    }
+
+    /// `docs/semantics.md` 6.2: 2 MiB a second; the shard refuses all reads for 5 s after a page of 10 MiB.
+    #[tokio::test(start_paused = true)]
+    async fn a_page_of_ten_mebibytes_rests_the_shard_for_five_seconds() {
+        let mut pace = Pace::new(ReadLimits::default());
+        pace.turn().await;
+
+        pace.page_read(10 * 1024 * 1024, false);
+
+        assert_eq!(waited(&mut pace).await, Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_was_given_up_or_failed_uses_its_turn() {
+        let mut pace = Pace::new(ReadLimits::default());
+
+        pace.turn().await;
+
+        assert_eq!(waited(&mut pace).await, Duration::from_millis(200));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn giving_up_a_wait_neither_takes_the_turn_nor_begins_the_wait_again() {
+        let mut pace = Pace::new(ReadLimits::default());
+        pace.turn().await;
+        pace.page_read(0, true);
+
+        let gave_up = tokio::time::timeout(Duration::from_millis(700), pace.turn()).await;
+
+        assert!(gave_up.is_err());
+        assert_eq!(waited(&mut pace).await, Duration::from_millis(300));
+    }
+
+    /// `docs/semantics.md` 6.2: what counts as the tip, for servers of every habit.
+    #[test]
+    fn the_tip_is_told_from_the_page_and_the_lag_together() {
+        assert!(is_at_tip(0, 100, Some(0)), "empty, no lag");
+        assert!(is_at_tip(0, 100, Some(1_000)), "empty, and the server never says 0");
+        assert!(is_at_tip(0, 100, None), "empty, and the server says nothing");
+        assert!(is_at_tip(99, 100, Some(0)), "the last records");
+        assert!(!is_at_tip(0, 100, Some(60_000)), "an empty page far from the tip is normal");
+        assert!(!is_at_tip(1, 100, Some(20)), "records, and more behind them");
+        assert!(!is_at_tip(100, 100, Some(0)), "a full page, and the server always says 0");
+    }
+
+    async fn waited(pace: &mut Pace) -> Duration {
+        let start = Instant::now();
+        pace.turn().await;
+        start.elapsed()
+    }
+}

@@ -1,0 +1,124 @@
+//! Kinesis data streams, polled: lists shards, opens receivers and turns the SDK's errors into [`SourceError`]. Nothing
+//! outside this module sees an SDK type but the client that it is given.
+
+mod limits;
+mod listing;
+mod receiver;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use futures_util::future::BoxFuture;
+
+use self::limits::ReadLimits;
+use self::receiver::ShardReceiver;
+use super::{BoxError, Receiver, Source, SourceError};
+use crate::aws::cause;
+use crate::clock::Clock;
+use crate::core::checkpoint::Checkpoint;
+use crate::core::record::ShardId;
+use crate::core::settlement::{Settled, Settlement};
+use crate::core::shards::Shard;
+
+/// A stream as its mapping and its events name it.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Its ARN, verbatim: every call names the stream by it.
+    pub arn: String,
+    /// The region in the ARN, `awsRegion` in events. The client may sign for another one.
+    pub region: String,
+    /// The function's execution role, `invokeIdentityArn` in events.
+    pub invoke_identity_arn: String,
+}
+
+/// A Kinesis stream as a [`Source`]. Its shards are those of the stream.
+pub struct KinesisSource {
+    stream: Arc<Stream>,
+    client: Client,
+    clock: Clock,
+    limits: ReadLimits,
+    shards_per_page: i32,
+}
+
+impl KinesisSource {
+    /// For a client that does not retry by itself: the callers of a source do.
+    #[must_use]
+    pub fn new(client: Client, stream: Stream, clock: Clock) -> Self {
+        Self { stream: Arc::new(stream), client, clock, limits: ReadLimits::default(), shards_per_page: 1_000 }
+    }
+
+    /// How often a shard without new records is asked, 1 s unless told otherwise (`docs/semantics.md` 6.2). The limits
+    /// of a shard hold all the same: less than 200 ms changes nothing.
+    #[must_use]
+    pub fn with_poll_interval(mut self, poll_interval: Duration) -> Self {
+        self.limits.poll_interval = poll_interval;
+        self
+    }
+
+    /// How many shards a call lists, 1–1,000; 1,000 unless told otherwise. A small number shows how a server pages.
+    #[must_use]
+    pub fn with_shards_per_page(mut self, shards: i32) -> Self {
+        self.shards_per_page = shards;
+        self
+    }
+}
+
+impl Source for KinesisSource {
+    fn shards(&self) -> BoxFuture<'_, Result<Vec<Shard>, SourceError>> {
+        Box::pin(listing::shards(&self.client, &self.stream.arn, self.shards_per_page))
+    }
+
+    fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
+        Box::new(ShardReceiver::new(
+            self.client.clone(),
+            Arc::clone(&self.stream),
+            shard.clone(),
+            from.up_to.clone(),
+            self.limits,
+            self.clock.clone(),
+        ))
+    }
+
+    fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
+        Box::pin(std::future::ready(vec![Settled::Confirmed; settlements.len()]))
+    }
+}
+
+/// What a failed call means (`docs/semantics.md` 6.2). Kinesis answers 400 to nearly everything, so the code counts.
+fn source_error<E>(error: SdkError<E>) -> SourceError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let variant: fn(BoxError) -> SourceError = match error.code().unwrap_or_default() {
+        "ProvisionedThroughputExceededException"
+        | "LimitExceededException"
+        | "ThrottlingException"
+        | "Throttling"
+        | "RequestLimitExceeded"
+        | "TooManyRequestsException"
+        | "KMSThrottlingException" => SourceError::Throttled,
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationTokenException"
+        | "ExpiredTokenException"
+        | "OptInRequired"
+        | "KMSAccessDeniedException"
+        | "KMSDisabledException"
+        | "KMSInvalidStateException"
+        | "KMSNotFoundException"
+        | "KMSOptInRequired" => SourceError::Denied,
+        "ResourceNotFoundException" => SourceError::Missing,
+        _ => SourceError::Transient,
+    };
+    variant(cause(error))
+}
