@@ -1,0 +1,93 @@
+//! From a mapping to its source and target: the one place that knows which adapters exist.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::aws::Aws;
+use crate::clock::Clock;
+use crate::mapping::{EsmdSettings, EventSourceMapping, SourceSettings};
+use crate::source::kinesis::{KinesisSource, Stream};
+use crate::source::sqs::{SqsSettings, SqsSource};
+use crate::source::{Source, SourceError};
+use crate::target::lambda::{LambdaSettings, LambdaTarget, presumed_function};
+use crate::target::{Function, Target};
+
+/// Makes sources and targets.
+pub trait Connector: Send + Sync {
+    /// The target of a mapping. Does no I/O.
+    fn target(&self, mapping: &EventSourceMapping) -> Arc<dyn Target>;
+
+    /// The source of a mapping, once its function is known.
+    fn source<'a>(
+        &'a self,
+        mapping: &'a EventSourceMapping,
+        function: &'a Function,
+    ) -> BoxFuture<'a, Result<Arc<dyn Source>, SourceError>>;
+}
+
+/// Connects to AWS, or to whatever server the environment's endpoints name.
+pub struct AwsConnector {
+    /// The clients.
+    pub aws: Aws,
+    /// The time.
+    pub clock: Clock,
+    /// How long a receive waits for a queue's first message.
+    pub queue_wait_time: Duration,
+    /// How long an idle shard is left alone between two reads.
+    pub shard_poll_interval: Duration,
+}
+
+impl Connector for AwsConnector {
+    fn target(&self, mapping: &EventSourceMapping) -> Arc<dyn Target> {
+        let EsmdSettings { function_timeout, invoke_identity_arn } = mapping.esmd.clone();
+        let arn = function_arn(mapping, self.aws.region());
+        let settings = LambdaSettings {
+            name: mapping.function.as_given().to_owned(),
+            presumed: presumed_function(arn, function_timeout, invoke_identity_arn),
+        };
+        Arc::new(LambdaTarget::new(self.aws.lambda(), settings, self.clock.clone()))
+    }
+
+    fn source<'a>(
+        &'a self,
+        mapping: &'a EventSourceMapping,
+        function: &'a Function,
+    ) -> BoxFuture<'a, Result<Arc<dyn Source>, SourceError>> {
+        let arn = mapping.source_arn();
+        match &mapping.source {
+            SourceSettings::Queue(_) => {
+                let settings = SqsSettings {
+                    arn: arn.as_str().to_owned(),
+                    wait: self.queue_wait_time,
+                    batch_size: mapping.batching.size,
+                    window: mapping.batching.window,
+                    function_timeout: function.timeout,
+                };
+                Box::pin(async {
+                    let source = SqsSource::open(self.aws.sqs(), settings, self.clock.clone()).await?;
+                    Ok(Arc::new(source) as Arc<dyn Source>)
+                })
+            }
+            SourceSettings::Stream(_) => {
+                let stream = Stream {
+                    arn: arn.as_str().to_owned(),
+                    region: arn.region().to_owned(),
+                    invoke_identity_arn: function.role_arn.clone(),
+                };
+                let source = KinesisSource::new(self.aws.kinesis(), stream, self.clock.clone());
+                let source: Arc<dyn Source> = Arc::new(source.with_poll_interval(self.shard_poll_interval));
+                Box::pin(std::future::ready(Ok(source)))
+            }
+        }
+    }
+}
+
+/// The full ARN of a mapping's function. What its name leaves out is the source's account and the configured region
+/// (`docs/semantics.md` 1.4).
+#[must_use]
+pub fn function_arn(mapping: &EventSourceMapping, region: &str) -> String {
+    let source = mapping.source_arn();
+    mapping.function.arn(source.partition(), region, source.account())
+}

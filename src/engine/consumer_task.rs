@@ -1,0 +1,354 @@
+//! Drives one [`Consumer`]: performs its actions, feeds it what happened, and reports the five facts that cross the
+//! line (received, invoked, settled, returned, refused) to metrics and logs. Owns the lease until it is released.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::receiving::Receiving;
+use super::saving::Saving;
+use super::settling::{Settling, Told};
+use crate::clock::Clock;
+use crate::core::Timestamp;
+use crate::core::action::Action;
+use crate::core::batch::Batch;
+use crate::core::checkpoint::Checkpoint;
+use crate::core::consumer::Consumer;
+use crate::core::outcome::Outcome;
+use crate::core::record::Received;
+use crate::core::settings::{Kind, Settings};
+use crate::core::settlement::Settlement;
+use crate::event;
+use crate::event::response::Reply;
+use crate::log_limit::LogLimit;
+use crate::source::{Receiver, Source, SourceError};
+use crate::store::{Lease, StateStore, StoreError};
+use crate::target::Target;
+use crate::telemetry::chain;
+use crate::telemetry::{MappingMetrics, ShardMetrics};
+
+/// What the consumers of one mapping share.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) clock: Clock,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) target: Arc<dyn Target>,
+    pub(super) store: Arc<dyn StateStore>,
+    pub(super) metrics: MappingMetrics,
+    pub(super) settings: Settings,
+}
+
+/// Why a consumer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// It was asked to. What it had not settled is read again.
+    Drained,
+    /// Its shard is closed and settled to the end.
+    Ended,
+    /// Another epoch holds the lease. Nothing was settled since.
+    LeaseLost,
+}
+
+pub(super) struct ConsumerTask {
+    surroundings: Surroundings,
+    lease: Lease,
+    consumer: Consumer,
+    receiving: Receiving,
+    settling: Settling,
+    saving: Saving,
+    running: JoinSet<Invoked>,
+    stop: CancellationToken,
+    draining: bool,
+    /// The last receive failed.
+    failing: bool,
+    /// How far behind the tip the last read was, and when that was.
+    behind: Duration,
+    read_at: Timestamp,
+    /// Reading waits for checkpoints to be written.
+    stuck: bool,
+    last_progress: Option<Timestamp>,
+    let_go: u64,
+    reported_at: Option<Timestamp>,
+    metrics: ShardMetrics,
+    receive_log: LogLimit,
+    invoke_log: LogLimit,
+    settle_log: LogLimit,
+    save_log: LogLimit,
+}
+
+/// An invocation's end.
+struct Invoked {
+    batch: Batch,
+    payload_bytes: usize,
+    reply: Reply,
+    took: Duration,
+}
+
+impl ConsumerTask {
+    pub(super) fn new(
+        surroundings: Surroundings,
+        lease: Lease,
+        checkpoint: &Checkpoint,
+        stop: CancellationToken,
+    ) -> Self {
+        let Surroundings { clock, source, store, metrics, settings, .. } = &surroundings;
+        let (receivers, empty_receive) = match settings.kind {
+            Kind::Queue => (QUEUE_RECEIVERS, QUEUE_EMPTY_RECEIVE),
+            Kind::Stream => (1, Duration::ZERO), // its receiver keeps the source's pace
+        };
+        let open = || -> Box<dyn Receiver> { source.open(&lease.shard, checkpoint) };
+        let receivers = std::iter::repeat_with(open).take(receivers).collect();
+        let settings = Settings { seed: seed_of(settings.seed, &lease), ..*settings };
+        Self {
+            consumer: Consumer::new(settings, checkpoint.clone()),
+            receiving: Receiving::new(Arc::clone(source), lease.shard.clone(), receivers, empty_receive, stop.clone()),
+            settling: Settling::new(Arc::clone(source), clock.clone()),
+            saving: Saving::new(Arc::clone(store), lease.clone(), clock.clone()),
+            running: JoinSet::new(),
+            stop,
+            draining: false,
+            failing: false,
+            behind: Duration::ZERO,
+            read_at: clock.now(),
+            stuck: false,
+            last_progress: None,
+            let_go: 0,
+            reported_at: None,
+            metrics: metrics.shard(&lease.shard),
+            receive_log: LogLimit::default(),
+            invoke_log: LogLimit::default(),
+            settle_log: LogLimit::default(),
+            save_log: LogLimit::default(),
+            surroundings,
+            lease,
+        }
+    }
+
+    /// Runs until its shard ends, it is drained, or its lease is lost.
+    pub(super) async fn run(mut self) -> Finish {
+        loop {
+            self.consumer.handle_timeout(self.now()); // due or not: a busy loop must not starve timers
+            self.perform_actions();
+            self.saving.start(&mut self.consumer);
+            self.start_receives();
+            self.report();
+            if self.consumer.is_drained() && self.receiving.is_idle() && self.settling.is_idle() {
+                return self.finish().await;
+            }
+            let timeout = self.consumer.poll_timeout().map(|(at, _)| at);
+            let report = self.now() + REPORT_EVERY;
+            let wake = timeout.map_or(report, |at| at.min(report));
+            tokio::select! { biased; // local work first, new work last
+                () = self.stop.cancelled(), if !self.draining => self.begin_drain(),
+                Some(invoked) = self.running.join_next() => self.on_invoked(unwind(invoked)),
+                told = self.settling.next() => self.on_told(told),
+                saved = self.saving.next() => if self.on_saved(saved).is_break() { return Finish::LeaseLost },
+                received = self.receiving.next() => self.on_received(received),
+                () = self.surroundings.clock.sleep_until(Some(wake)) => {} // the loop's first lines act
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.surroundings.clock.now()
+    }
+
+    fn perform_actions(&mut self) {
+        while let Some(action) = self.consumer.poll_action() {
+            match action {
+                Action::Invoke { batch, start_before } => self.invoke(batch, start_before),
+                Action::Settle(settlement) => self.settling.push(settlement),
+            }
+        }
+        self.settling.start();
+    }
+
+    fn invoke(&mut self, batch: Batch, start_before: Option<Timestamp>) {
+        debug!(batch = batch.id.number(), records = batch.len(), attempts = batch.attempts, "invoking");
+        let target = Arc::clone(&self.surroundings.target);
+        self.running.spawn(async move {
+            let payload = event::payload(batch.elements());
+            let payload_bytes = payload.len();
+            let began = Instant::now();
+            let reply = target.invoke(payload, start_before).await;
+            Invoked { batch, payload_bytes, reply, took: began.elapsed() }
+        });
+    }
+
+    /// Starts receives as far as the consumer has room.
+    fn start_receives(&mut self) {
+        let stuck = self.saving.is_stuck();
+        if stuck != std::mem::replace(&mut self.stuck, stuck) {
+            if stuck {
+                warn!("reading stops: no checkpoint could be written for a minute");
+            } else {
+                info!("reading goes on: checkpoints are written again");
+            }
+        }
+        if self.draining || stuck {
+            return;
+        }
+        let page = match self.surroundings.settings.kind {
+            Kind::Queue => QUEUE_PAGE,
+            Kind::Stream => usize::MAX,
+        };
+        while self.receiving.has_rest() {
+            let room = self.consumer.capacity().saturating_sub(self.receiving.asked());
+            if room == 0 {
+                return;
+            }
+            self.receiving.start(room.min(page));
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        self.draining = true;
+        if self.surroundings.settings.kind == Kind::Stream {
+            self.receiving.abandon();
+        }
+        self.consumer.drain(self.now());
+    }
+
+    fn on_invoked(&mut self, invoked: Invoked) {
+        let Invoked { batch, payload_bytes, reply, took } = invoked;
+        let outcome = reply.outcome();
+        let now = self.now();
+        if reply != Reply::NotStarted {
+            self.surroundings.metrics.invoked(&batch, payload_bytes, outcome, took, now);
+        }
+        if outcome == Outcome::Succeeded {
+            self.last_progress = Some(now);
+        } else if let Some(suppressed) = self.invoke_log.permit(now) {
+            warn!(
+                outcome = outcome.name(),
+                reason = outcome.reason(),
+                records = batch.len(),
+                attempts = batch.attempts + 1,
+                answer = %reply.summary(),
+                suppressed,
+                "invocation did not succeed"
+            );
+        }
+        self.consumer.handle_outcome(now, batch.id, outcome);
+    }
+
+    fn on_told(&mut self, told: Vec<Told>) {
+        let metrics = self.surroundings.metrics.clone();
+        for Told { settlement, confirmed } in told {
+            match (&settlement, confirmed) {
+                (Settlement::Delete(_), true) => metrics.deleted(),
+                (Settlement::Return(_), true) => metrics.returned(),
+                (_, false) => {
+                    metrics.settlement_failed();
+                    if let Some(suppressed) = self.settle_log.permit(self.now()) {
+                        warn!(
+                            suppressed,
+                            "a message was not settled, as the queue refused or the lease ended: it will be received again"
+                        );
+                    }
+                }
+            }
+            self.consumer.handle_settled(self.now(), &settlement, confirmed);
+        }
+    }
+
+    /// Breaks if the lease is lost.
+    fn on_saved(&mut self, saved: Result<(), StoreError>) -> ControlFlow<()> {
+        match saved {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(lost @ StoreError::LeaseLost { .. }) => {
+                warn!(error = %lost, "stopping: nothing more is settled");
+                ControlFlow::Break(())
+            }
+            Err(failed) => {
+                self.surroundings.metrics.checkpoint_failed();
+                if let Some(suppressed) = self.save_log.permit(self.now()) {
+                    error!(error = %chain(&failed), suppressed, "checkpoint not written; trying again");
+                }
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
+    fn on_received(&mut self, received: Option<Result<Received, SourceError>>) {
+        let now = self.now();
+        match received {
+            None => {}
+            Some(Ok(received)) => {
+                self.surroundings.metrics.received(&received);
+                self.behind = Duration::from_millis(received.behind_millis.unwrap_or(0));
+                self.read_at = now;
+                if std::mem::take(&mut self.failing) {
+                    info!("the source answers again");
+                }
+                self.consumer.handle_received(now, received);
+            }
+            Some(Err(failed)) => {
+                self.surroundings.metrics.receive_failed(failed.reason());
+                self.failing = true;
+                if let Some(suppressed) = self.receive_log.permit(now) {
+                    warn!(error = %chain(&failed), suppressed, "receive failed; trying again");
+                }
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        let now = self.now();
+        if self.reported_at.is_none_or(|reported_at| now.since(reported_at) >= REPORT_EVERY) {
+            self.reported_at = Some(now);
+            let status = self.consumer.status();
+            self.surroundings.metrics.let_go(status.let_go - std::mem::replace(&mut self.let_go, status.let_go));
+            let unread = if self.failing { now.since(self.read_at) } else { Duration::ZERO };
+            self.metrics.report(now, status, self.behind + unread, self.last_progress);
+        }
+    }
+
+    /// Writes the last checkpoint, then gives the lease back, so that a successor starts at once.
+    async fn finish(mut self) -> Finish {
+        loop {
+            self.saving.start(&mut self.consumer);
+            if self.saving.is_idle() {
+                break;
+            }
+            let saved = self.saving.next().await;
+            if self.on_saved(saved).is_break() {
+                return Finish::LeaseLost;
+            }
+        }
+        self.metrics.report(self.now(), self.consumer.status(), Duration::ZERO, self.last_progress);
+        if let Err(failed) = self.surroundings.store.release(self.lease.clone()).await {
+            warn!(error = %chain(&failed), "lease not released; it is taken over at the next start");
+        }
+        if self.draining { Finish::Drained } else { Finish::Ended }
+    }
+}
+
+/// Consumers that fail together must not try again together.
+fn seed_of(seed: u64, lease: &Lease) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (seed, lease.mapping, &lease.shard).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A panic in an invocation is the consumer's: both restart together.
+fn unwind(joined: Result<Invoked, tokio::task::JoinError>) -> Invoked {
+    match joined {
+        Ok(invoked) => invoked,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}
+
+/// Receives of one queue at a time; an idle queue costs this many long polls.
+const QUEUE_RECEIVERS: usize = 2;
+/// What an empty long poll takes at least.
+const QUEUE_EMPTY_RECEIVE: Duration = Duration::from_secs(1);
+/// Most messages of one receive.
+const QUEUE_PAGE: usize = 10;
+const REPORT_EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,132 @@
+//! The receives of one consumer. A running receive is kept across turns of the consumer's loop and always polled, so
+//! that none is cut in half and the leases of what it brings do not run unseen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::core::record::{Received, ShardId};
+use crate::source::{Receiver, Source, SourceError};
+
+/// Receivers at rest and at work.
+pub(super) struct Receiving {
+    source: Arc<dyn Source>,
+    shard: ShardId,
+    resting: Vec<Box<dyn Receiver>>,
+    running: FuturesUnordered<BoxFuture<'static, Finished>>,
+    /// Records that running receives may bring.
+    asked: usize,
+    /// A receive that brought nothing is over no sooner than this: servers exist that never wait.
+    empty_receive: Duration,
+    failures_in_a_row: u32,
+    wait: Duration,
+    /// Ends the waits around receives.
+    stop: CancellationToken,
+}
+
+struct Finished {
+    receiver: Box<dyn Receiver>,
+    asked: usize,
+    /// `None`: stopped before the source was asked.
+    result: Option<Result<Received, SourceError>>,
+}
+
+impl Receiving {
+    /// `stop` ends the waits before and after a receive; the receive itself is not cut.
+    pub(super) fn new(
+        source: Arc<dyn Source>,
+        shard: ShardId,
+        receivers: Vec<Box<dyn Receiver>>,
+        empty_receive: Duration,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            source,
+            shard,
+            resting: receivers,
+            running: FuturesUnordered::new(),
+            asked: 0,
+            empty_receive,
+            failures_in_a_row: 0,
+            wait: Duration::ZERO,
+            stop,
+        }
+    }
+
+    /// Records that running receives may bring.
+    pub(super) fn asked(&self) -> usize {
+        self.asked
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Whether another receive could start.
+    pub(super) fn has_rest(&self) -> bool {
+        !self.resting.is_empty()
+    }
+
+    /// Starts one more receive of at most `max` records, after a wait if the last one failed.
+    pub(super) fn start(&mut self, max: usize) {
+        let Some(mut receiver) = self.resting.pop() else { return };
+        let (wait, empty_receive, stop) = (self.wait, self.empty_receive, self.stop.clone());
+        let (source, shard) = (Arc::clone(&self.source), self.shard.clone());
+        self.asked += max;
+        self.running.push(Box::pin(async move {
+            if !wait.is_zero() && stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return Finished { receiver, asked: max, result: None };
+            }
+            let began = Instant::now();
+            let mut result = receiver.receive(max).await;
+            match &result {
+                Ok(received) if received.records.is_empty() && !received.ended => {
+                    stop.run_until_cancelled(tokio::time::sleep_until(began + empty_receive)).await;
+                }
+                Err(SourceError::Missing(_)) if is_gone(&*source, &shard).await => {
+                    warn!("the shard is no longer listed: what it still held is gone at the source");
+                    result = Ok(Received { ended: true, ..Received::default() });
+                }
+                _ => {}
+            }
+            Finished { receiver, asked: max, result: Some(result) }
+        }));
+    }
+
+    /// What the next receive to end brought; `None` if it was stopped before the source was asked. Pends while none
+    /// runs.
+    pub(super) async fn next(&mut self) -> Option<Result<Received, SourceError>> {
+        let Some(finished) = self.running.next().await else { return std::future::pending().await };
+        self.resting.push(finished.receiver);
+        self.asked -= finished.asked;
+        match &finished.result {
+            Some(Err(error)) => {
+                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+                self.wait = error.retry_delay(self.failures_in_a_row);
+            }
+            Some(Ok(_)) => {
+                self.failures_in_a_row = 0;
+                self.wait = Duration::ZERO;
+            }
+            None => {}
+        }
+        finished.result
+    }
+
+    /// Drops the running receives. Only a stream's: what a queue's receive brings would stay hidden.
+    pub(super) fn abandon(&mut self) {
+        self.running.clear();
+        self.asked = 0;
+    }
+}
+
+/// A shard that is missing while its stream still lists others has expired: its end, not a fault.
+async fn is_gone(source: &dyn Source, shard: &ShardId) -> bool {
+    source.shards().await.is_ok_and(|listed| !listed.is_empty() && listed.iter().all(|other| other.id != *shard))
+}

@@ -1,0 +1,338 @@
+//! Everything that esmd says about itself: the catalogue of metrics (no metric name or label stands anywhere else),
+//! their recorder, and the set-up of logs. The core stays silent; the engine reports facts here where they cross.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, Unit, counter, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use uuid::Uuid;
+
+use crate::config::settings::LogFormat;
+use crate::core::Timestamp;
+use crate::core::batch::Batch;
+use crate::core::outcome::Outcome;
+use crate::core::record::{Received, ShardId};
+use crate::core::status::Status;
+use crate::mapping::{EventSourceMapping, SourceSettings};
+
+/// Every metric: name, unit, help. Labels are `mapping` throughout, and what the table in `docs/metrics.md` adds.
+const COUNTERS: &[(&str, &str)] = &[
+    (RECORDS_POLLED, "Records read from the source"),
+    (RECORDS_INVOKED, "Records handed to the target, once per attempt"),
+    (RECORDS_FAILED, "Records in attempts that did not succeed, by reason"),
+    (RECORDS_DELETED, "Messages deleted from the queue after they were processed"),
+    (RECORDS_RETURNED, "Messages given back to the queue without having been invoked"),
+    (RECORDS_LET_GO, "Messages let go, because their lease ended before they were invoked"),
+    (SETTLEMENT_FAILURES, "Messages that were not settled: the queue refused, or the lease ended"),
+    (MAPPING_WAITS, "Times that a mapping had to wait for its function, source or state store, by reason"),
+    (INVOCATIONS, "Invocations, by outcome and reason"),
+    (POLLS, "Receives from the source"),
+    (POLLS_EMPTY, "Receives that brought nothing"),
+    (POLL_FAILURES, "Receives that failed, by reason"),
+    (CHECKPOINT_FAILURES, "Checkpoints that could not be written"),
+    (CONSUMER_RESTARTS, "Consumers started again after a fault of esmd itself"),
+];
+const GAUGES: &[(&str, Unit, &str)] = &[
+    (BUILD_INFO, Unit::Count, "1, with the version"),
+    (STORE_AVAILABLE, Unit::Count, "1 if the last write to the state store succeeded, else 0"),
+    (MAPPING_INFO, Unit::Count, "1, with what the mapping reads and invokes"),
+    (MAPPING_ENABLED, Unit::Count, "1 if the mapping runs, else 0"),
+    (INVOCATIONS_IN_FLIGHT, Unit::Count, "Batches at the target now"),
+    (ITERATOR_AGE, Unit::Seconds, "Age of the oldest unsettled record, or how far behind the tip reading is"),
+    (LAST_PROGRESS, Unit::Seconds, "When a record of the shard was settled last, in seconds since the epoch"),
+    (ATTEMPTS, Unit::Count, "Failed attempts of the batch that fails most now"),
+    (SETTLED_RANGES, Unit::Count, "Settled ranges above the checkpoint: what a blocked key has cost"),
+];
+const HISTOGRAMS: &[(&str, Unit, &str, &[f64])] = &[
+    (INVOCATION_DURATION, Unit::Seconds, "Time from the call to the target's answer", SECONDS),
+    (LATENCY, Unit::Seconds, "Time from a record's arrival at the source to its successful invocation", SECONDS),
+    (BATCH_RECORDS, Unit::Count, "Records of a batch when it is invoked", RECORDS),
+    (BATCH_BYTES, Unit::Bytes, "Bytes of an event when it is invoked", BYTES),
+];
+
+const RECORDS_POLLED: &str = "esmd_records_polled_total";
+const RECORDS_INVOKED: &str = "esmd_records_invoked_total";
+const RECORDS_FAILED: &str = "esmd_records_failed_total";
+const RECORDS_DELETED: &str = "esmd_records_deleted_total";
+const RECORDS_RETURNED: &str = "esmd_records_returned_total";
+const RECORDS_LET_GO: &str = "esmd_records_let_go_total";
+const MAPPING_WAITS: &str = "esmd_mapping_waits_total";
+const SETTLEMENT_FAILURES: &str = "esmd_settlement_failures_total";
+const INVOCATIONS: &str = "esmd_invocations_total";
+const POLLS: &str = "esmd_poll_requests_total";
+const POLLS_EMPTY: &str = "esmd_poll_empty_total";
+const POLL_FAILURES: &str = "esmd_poll_failures_total";
+const CHECKPOINT_FAILURES: &str = "esmd_checkpoint_failures_total";
+const CONSUMER_RESTARTS: &str = "esmd_consumer_restarts_total";
+const BUILD_INFO: &str = "esmd_build_info";
+const STORE_AVAILABLE: &str = "esmd_store_available";
+const MAPPING_INFO: &str = "esmd_mapping_info";
+const MAPPING_ENABLED: &str = "esmd_mapping_enabled";
+const INVOCATIONS_IN_FLIGHT: &str = "esmd_inflight_invocations";
+const ITERATOR_AGE: &str = "esmd_shard_iterator_age_seconds";
+const LAST_PROGRESS: &str = "esmd_shard_last_progress_timestamp_seconds";
+const ATTEMPTS: &str = "esmd_shard_attempts";
+const SETTLED_RANGES: &str = "esmd_shard_settled_ranges";
+const INVOCATION_DURATION: &str = "esmd_invocation_duration_seconds";
+const LATENCY: &str = "esmd_end_to_end_latency_seconds";
+const BATCH_RECORDS: &str = "esmd_batch_records";
+const BATCH_BYTES: &str = "esmd_batch_bytes";
+
+const SECONDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0];
+const RECORDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
+const BYTES: &[f64] = &[1e3, 4e3, 16e3, 64e3, 256e3, 1e6, 2e6, 4e6, 6_291_456.0];
+
+/// How long a gauge that nobody reports stays on the page, such as those of a shard that ended.
+const GAUGES_STAY: Duration = Duration::from_mins(5);
+
+/// Installs the recorder and describes every metric.
+///
+/// # Panics
+/// If a recorder is installed already; the process has one.
+#[must_use]
+pub fn install_metrics() -> PrometheusHandle {
+    let mut builder = PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(GAUGES_STAY));
+    for (name, _, _, buckets) in HISTOGRAMS {
+        builder = builder
+            .set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)
+            .expect("every histogram has buckets");
+    }
+    let handle = builder.install_recorder().expect("the process installs one recorder");
+    for (name, help) in COUNTERS {
+        metrics::describe_counter!(*name, *help);
+    }
+    for (name, unit, help) in GAUGES {
+        metrics::describe_gauge!(*name, *unit, *help);
+    }
+    for (name, unit, help, _) in HISTOGRAMS {
+        metrics::describe_histogram!(*name, *unit, *help);
+    }
+    handle
+}
+
+/// Says what runs. Said again and again, as gauges that nobody reports leave the page.
+pub fn build_info() {
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// What a mapping reads and invokes, and whether it runs.
+pub fn describe_mapping(uuid: Uuid, mapping: &EventSourceMapping) {
+    let source_type = match &mapping.source {
+        SourceSettings::Queue(_) => "sqs",
+        SourceSettings::Stream(_) => "kinesis",
+    };
+    let labels = [
+        ("mapping", uuid.to_string()),
+        ("source_type", source_type.to_owned()),
+        ("source", mapping.source_arn().as_str().to_owned()),
+        ("target", mapping.function.as_given().to_owned()),
+    ];
+    gauge!(MAPPING_INFO, &labels).set(1.0);
+    gauge!(MAPPING_ENABLED, "mapping" => uuid.to_string()).set(if mapping.enabled { 1.0 } else { 0.0 });
+}
+
+/// Whether the last write to the state store succeeded.
+pub fn store_available(available: bool) {
+    gauge!(STORE_AVAILABLE).set(if available { 1.0 } else { 0.0 });
+}
+
+/// Sends logs to standard error: text for people, or one JSON object a line. `level` is esmd's own; of the libraries
+/// only warnings are of interest.
+pub fn install_logs(format: LogFormat, level: Level) {
+    let terminal = std::io::stderr().is_terminal();
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("esmd", level);
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Human => registry.with(logs.with_ansi(terminal)).init(),
+        LogFormat::Auto if terminal => registry.with(logs.with_ansi(true)).init(),
+        LogFormat::Json | LogFormat::Auto => {
+            registry.with(logs.json().flatten_event(true).with_current_span(false)).init();
+        }
+    }
+}
+
+/// An error with its causes, on one line: what an SDK error has to say stands in its causes.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// One mapping's metrics. Cloning shares them.
+#[derive(Clone)]
+pub struct MappingMetrics {
+    mapping: String,
+    records_polled: Counter,
+    records_invoked: Counter,
+    records_deleted: Counter,
+    records_returned: Counter,
+    records_let_go: Counter,
+    settlement_failures: Counter,
+    polls: Counter,
+    polls_empty: Counter,
+    checkpoint_failures: Counter,
+    consumer_restarts: Counter,
+    invocation_duration: Histogram,
+    latency: Histogram,
+    batch_records: Histogram,
+    batch_bytes: Histogram,
+}
+
+impl MappingMetrics {
+    /// Registers the mapping's series.
+    #[must_use]
+    pub fn new(mapping: Uuid) -> Self {
+        let mapping = mapping.to_string();
+        let counter = |name: &'static str| counter!(name, "mapping" => mapping.clone());
+        let histogram = |name: &'static str| histogram!(name, "mapping" => mapping.clone());
+        Self {
+            records_polled: counter(RECORDS_POLLED),
+            records_invoked: counter(RECORDS_INVOKED),
+            records_deleted: counter(RECORDS_DELETED),
+            records_returned: counter(RECORDS_RETURNED),
+            records_let_go: counter(RECORDS_LET_GO),
+            settlement_failures: counter(SETTLEMENT_FAILURES),
+            polls: counter(POLLS),
+            polls_empty: counter(POLLS_EMPTY),
+            checkpoint_failures: counter(CHECKPOINT_FAILURES),
+            consumer_restarts: counter(CONSUMER_RESTARTS),
+            invocation_duration: histogram(INVOCATION_DURATION),
+            latency: histogram(LATENCY),
+            batch_records: histogram(BATCH_RECORDS),
+            batch_bytes: histogram(BATCH_BYTES),
+            mapping,
+        }
+    }
+
+    /// A receive answered.
+    pub fn received(&self, received: &Received) {
+        self.polls.increment(1);
+        self.records_polled.increment(received.records.len() as u64);
+        if received.records.is_empty() {
+            self.polls_empty.increment(1);
+        }
+    }
+
+    /// A receive failed.
+    pub fn receive_failed(&self, reason: &'static str) {
+        self.polls.increment(1);
+        counter!(POLL_FAILURES, "mapping" => self.mapping.clone(), "reason" => reason).increment(1);
+    }
+
+    /// An invocation ended.
+    pub fn invoked(&self, batch: &Batch, payload_bytes: usize, outcome: Outcome, took: Duration, now: Timestamp) {
+        self.records_invoked.increment(batch.len() as u64);
+        self.batch_records.record(batch.len() as f64);
+        self.batch_bytes.record(payload_bytes as f64);
+        self.invocation_duration.record(took);
+        let labels = [
+            ("mapping", self.mapping.clone()),
+            ("outcome", outcome.name().to_owned()),
+            ("reason", outcome.reason().to_owned()),
+        ];
+        counter!(INVOCATIONS, &labels).increment(1);
+        if outcome == Outcome::Succeeded {
+            batch.records().for_each(|record| self.latency.record(now.since(record.arrived_at)));
+            return;
+        }
+        let reason = if outcome.reason().is_empty() { outcome.name() } else { outcome.reason() };
+        let failed = counter!(RECORDS_FAILED, "mapping" => self.mapping.clone(), "reason" => reason);
+        failed.increment(batch.len() as u64);
+    }
+
+    /// The queue deleted a message.
+    pub fn deleted(&self) {
+        self.records_deleted.increment(1);
+    }
+
+    /// The queue took a message back.
+    pub fn returned(&self) {
+        self.records_returned.increment(1);
+    }
+
+    /// The queue refused to delete a message or to take it back.
+    pub fn settlement_failed(&self) {
+        self.settlement_failures.increment(1);
+    }
+
+    /// The leases of messages ended before they were invoked.
+    pub fn let_go(&self, messages: u64) {
+        self.records_let_go.increment(messages);
+    }
+
+    /// The mapping could not run, or not look at its shards.
+    pub fn waited(&self, reason: &'static str) {
+        counter!(MAPPING_WAITS, "mapping" => self.mapping.clone(), "reason" => reason).increment(1);
+    }
+
+    /// A checkpoint could not be written.
+    pub fn checkpoint_failed(&self) {
+        self.checkpoint_failures.increment(1);
+    }
+
+    /// A consumer is started again after a fault of esmd itself.
+    pub fn consumer_restarted(&self) {
+        self.consumer_restarts.increment(1);
+    }
+
+    /// The series of one shard.
+    #[must_use]
+    pub fn shard(&self, shard: &ShardId) -> ShardMetrics {
+        ShardMetrics { labels: [("mapping", self.mapping.clone()), ("shard", shard.as_str().to_owned())] }
+    }
+}
+
+/// One shard's gauges. They are looked up at each report: a gauge that nobody reports leaves the page, and a handle
+/// kept longer than that would write to nothing.
+pub struct ShardMetrics {
+    labels: [(&'static str, String); 2],
+}
+
+impl ShardMetrics {
+    /// How the shard stands now. `behind` is what the source said of its last read.
+    pub fn report(&self, now: Timestamp, status: Status, behind: Duration, last_progress: Option<Timestamp>) {
+        let age = status.oldest_arrival.map_or(behind, |oldest| now.since(oldest).max(behind));
+        gauge!(ITERATOR_AGE, &self.labels).set(age.as_secs_f64());
+        gauge!(ATTEMPTS, &self.labels).set(f64::from(status.attempts));
+        gauge!(SETTLED_RANGES, &self.labels).set(status.settled_ranges as f64);
+        gauge!(INVOCATIONS_IN_FLIGHT, &self.labels).set(status.invoking as f64);
+        if let Some(last_progress) = last_progress {
+            gauge!(LAST_PROGRESS, &self.labels).set(last_progress.as_millis() as f64 / 1e3);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_metric_and_no_other() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+        let rows = page.lines().filter(|line| line.starts_with("| `esmd_"));
+        let first_cells = rows.filter_map(|row| row.split('|').nth(1));
+        let documented: BTreeSet<&str> =
+            first_cells.flat_map(|cell| cell.split('`')).filter(|part| part.starts_with("esmd_")).collect();
+        let counters = COUNTERS.iter().map(|(name, _)| *name);
+        let gauges = GAUGES.iter().map(|(name, ..)| *name);
+        let histograms = HISTOGRAMS.iter().map(|(name, ..)| *name);
+        assert_eq!(documented, counters.chain(gauges).chain(histograms).collect());
+    }
+}
