@@ -1,0 +1,471 @@
+//! What the engine relies on when it reads a stream, shown on two servers of different habits: kinesis-local, which
+//! splits and merges like AWS, and ministack, whose shards vanish and whose sequence numbers begin with zeros; and on
+//! the fake, which can do both.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamStatus};
+use esmd::clock::Clock;
+use esmd::core::Timestamp;
+use esmd::core::checkpoint::{Checkpoint, UpTo};
+use esmd::core::record::{Origin, Position, Record, ShardId};
+use esmd::core::settlement::{Handle, Settled, Settlement};
+use esmd::source::kinesis::{KinesisSource, Stream};
+use esmd::source::{Receiver, Source, SourceError};
+use serde_json::Value;
+
+use crate::fakes;
+use crate::fakes::stream::FakeStream;
+
+/// Makes of each case one test for each place that can show it; on the fake in virtual time.
+macro_rules! cases {
+    (everywhere: $($all:ident)+; servers: $($served:ident)+; reshards: $($split:ident)+; vanishes: $($gone:ident)+;) => {
+        mod kinesis_local {
+            $(#[tokio::test] async fn $all() { super::$all(super::KINESIS_LOCAL).await; })+
+            $(#[tokio::test] async fn $served() { super::$served(super::KINESIS_LOCAL).await; })+
+            $(#[tokio::test] async fn $split() { super::$split(super::KINESIS_LOCAL).await; })+
+        }
+        mod ministack {
+            $(#[tokio::test] async fn $all() { super::$all(super::MINISTACK).await; })+
+            $(#[tokio::test] async fn $served() { super::$served(super::MINISTACK).await; })+
+            $(#[tokio::test] async fn $gone() { super::$gone(super::MINISTACK).await; })+
+        }
+        mod fake {
+            $(#[tokio::test(start_paused = true)] async fn $all() { super::$all(super::FAKE).await; })+
+            $(#[tokio::test(start_paused = true)] async fn $split() { super::$split(super::FAKE).await; })+
+            $(#[tokio::test(start_paused = true)] async fn $gone() { super::$gone(super::FAKE).await; })+
+        }
+    };
+}
+
+cases!(
+    everywhere:
+        trim_horizon_reads_every_record_in_the_order_of_its_shard
+        a_receive_brings_at_most_what_it_was_asked_for
+        latest_reads_what_arrived_after_its_instant_however_late_the_shard_is_opened
+        at_timestamp_reads_what_arrived_then_or_later
+        a_position_is_resumed_after_its_record
+        a_receive_that_is_dropped_loses_nothing
+        a_shard_that_is_not_there_is_missing
+        settling_a_stream_is_always_confirmed;
+    servers:
+        a_record_is_rendered_with_what_its_stream_says_of_it
+        a_listing_of_many_pages_is_whole
+        a_stream_that_is_not_there_is_missing;
+    // ministack drops a split shard with its records at once.
+    reshards:
+        a_split_shard_is_read_to_its_end_and_names_its_children
+        a_merged_shard_names_both_its_parents;
+    vanishes:
+        a_shard_that_vanishes_under_its_reader_is_missing;
+);
+
+/// `docs/semantics.md` 6.1.
+async fn trim_horizon_reads_every_record_in_the_order_of_its_shard(server: Server) {
+    let stream = TestStream::create(server, 2).await;
+    stream.put(0..250).await;
+
+    let mut read = Vec::new();
+    for shard in stream.source().shards().await.unwrap() {
+        let records = read_to_tip(&mut stream.open(&shard.id, UpTo::TrimHorizon), 10_000).await;
+        assert!(records.is_sorted_by_key(position), "{}", shard.id);
+        assert!(records.iter().map(number).is_sorted(), "{}", shard.id);
+        read.extend(records.iter().map(number));
+    }
+
+    read.sort_unstable();
+    assert_eq!(read, (0..250).collect::<Vec<_>>());
+}
+
+async fn a_receive_brings_at_most_what_it_was_asked_for(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    stream.put(0..5).await;
+    let mut receiver = stream.open(&stream.only_shard().await, UpTo::TrimHorizon);
+
+    let first = receiver.receive(3).await.unwrap();
+
+    assert_eq!(first.records.iter().map(number).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(numbers(&read_to_tip(&mut receiver, 3).await), [3, 4]);
+}
+
+/// `docs/semantics.md` 6.1: the mapping's beginning is the instant that was noted, not the first call.
+async fn latest_reads_what_arrived_after_its_instant_however_late_the_shard_is_opened(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    let shard = stream.only_shard().await;
+    stream.put(0..3).await;
+    let instant = stream.instant_after_all_before().await;
+    stream.put(3..5).await;
+
+    let mut receiver = stream.open(&shard, UpTo::Latest(instant));
+    let first = read_to_tip(&mut receiver, 100).await;
+    stream.put(5..6).await;
+    let then = read_until(&mut receiver, 1).await;
+
+    assert_eq!((numbers(&first), numbers(&then)), (vec![3, 4], vec![5]));
+}
+
+/// `docs/semantics.md` 6.1.
+async fn at_timestamp_reads_what_arrived_then_or_later(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    let shard = stream.only_shard().await;
+    stream.put(0..3).await;
+    let instant = stream.instant_after_all_before().await;
+    stream.put(3..5).await;
+    let long_ago = Timestamp::from_millis(instant.as_millis() - 3_600_000);
+
+    let since_instant = read_to_tip(&mut stream.open(&shard, UpTo::AtTimestamp(instant)), 100).await;
+    let since_long_ago = read_to_tip(&mut stream.open(&shard, UpTo::AtTimestamp(long_ago)), 100).await;
+
+    assert_eq!((numbers(&since_instant), numbers(&since_long_ago)), (vec![3, 4], vec![0, 1, 2, 3, 4]));
+}
+
+/// `docs/semantics.md` 6.1: a checkpoint's record is settled and does not come again.
+async fn a_position_is_resumed_after_its_record(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    let shard = stream.only_shard().await;
+    stream.put(0..5).await;
+    let all = read_to_tip(&mut stream.open(&shard, UpTo::TrimHorizon), 100).await;
+
+    for (index, record) in all.iter().enumerate() {
+        let rest = read_to_tip(&mut stream.open(&shard, UpTo::After(position(record).clone())), 100).await;
+        assert_eq!(numbers(&rest), (index + 1..5).collect::<Vec<_>>());
+    }
+}
+
+/// `docs/semantics.md` 2.3.
+async fn a_record_is_rendered_with_what_its_stream_says_of_it(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    let shard = stream.only_shard().await;
+    let before = now();
+    let (client, arn) = stream.served();
+    let put = client.put_record().stream_arn(arn);
+    let put = put.partition_key("a \"key\" — ключ").data(Blob::new([0_u8, 255, 10])).send().await.unwrap();
+
+    let records = read_until(&mut stream.open(&shard, UpTo::TrimHorizon), 1).await;
+
+    let [record] = records.as_slice() else { panic!("one record was put: {records:?}") };
+    let element: Value = serde_json::from_slice(&record.element).unwrap();
+    assert_eq!(record.key.as_ref().unwrap().as_str(), "a \"key\" — ключ");
+    assert_eq!(position(record).sequence_number.as_str(), put.sequence_number());
+    assert!(record.arrived_at >= before && record.arrived_at <= now(), "{:?}", record.arrived_at);
+    assert_eq!(element["kinesis"]["partitionKey"], "a \"key\" — ключ");
+    assert_eq!(element["kinesis"]["data"], "AP8K");
+    assert_eq!(element["kinesis"]["sequenceNumber"], put.sequence_number());
+    assert_eq!(element["eventID"], format!("{shard}:{}", put.sequence_number()));
+    assert_eq!(element["eventSourceARN"], arn);
+    assert_eq!(element["awsRegion"], REGION);
+    assert_eq!(element["invokeIdentityArn"], ROLE);
+}
+
+/// A drain drops the receive of a stream wherever it stands (`Receiver::receive`).
+async fn a_receive_that_is_dropped_loses_nothing(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    let shard = stream.only_shard().await;
+    stream.put(0..50).await;
+
+    for patience_ms in 0..4 {
+        let mut receiver = stream.open(&shard, UpTo::TrimHorizon);
+        let mut read = Vec::new();
+        if let Ok(first) = tokio::time::timeout(Duration::from_millis(patience_ms), receiver.receive(100)).await {
+            read.extend(first.unwrap().records);
+        }
+        read.extend(read_to_tip(&mut receiver, 100).await);
+        assert_eq!(numbers(&read), (0..50).collect::<Vec<_>>(), "dropped after {patience_ms} ms");
+    }
+}
+
+async fn a_listing_of_many_pages_is_whole(server: Server) {
+    let stream = TestStream::create(server, 5).await;
+
+    let (client, arn) = stream.served();
+    let whole = stream.source().shards().await.unwrap();
+    let paged = source(client, arn).with_shards_per_page(2).shards().await.unwrap();
+
+    assert_eq!(whole.len(), 5);
+    assert!(whole.iter().all(|shard| shard.open && shard.parents.is_empty()), "{whole:?}");
+    assert_eq!(paged, whole);
+}
+
+/// `docs/semantics.md` 6.3: the engine compares with the listing what it means.
+async fn a_shard_that_is_not_there_is_missing(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    let shard = ShardId::new("shardId-000000000099");
+
+    let read = stream.open(&shard, UpTo::TrimHorizon).receive(10).await;
+
+    assert!(matches!(read, Err(SourceError::Missing(_))), "{read:?}");
+}
+
+/// `docs/semantics.md` 6.2.
+async fn a_stream_that_is_not_there_is_missing(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    let (client, arn) = stream.served();
+
+    let listed = source(client, &format!("{arn}-nowhere")).shards().await;
+
+    assert!(matches!(listed, Err(SourceError::Missing(_))), "{listed:?}");
+}
+
+async fn settling_a_stream_is_always_confirmed(server: Server) {
+    let settlement = Settlement::Delete(Handle { id: "id".into(), receipt: "receipt".into(), ends_at: now() });
+
+    let settled = TestStream::create(server, 1).await.source().settle(vec![settlement.clone(), settlement]).await;
+
+    assert_eq!(settled, [Settled::Confirmed; 2]);
+}
+
+/// `docs/semantics.md` 6.3.
+async fn a_split_shard_is_read_to_its_end_and_names_its_children(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    let parent = stream.only_shard().await;
+    stream.put(0..4).await;
+    stream.split(&parent).await;
+    stream.put(4..8).await;
+
+    let shards = stream.source().shards().await.unwrap();
+    let of_parent = read_to_end(&mut stream.open(&parent, UpTo::TrimHorizon)).await;
+
+    assert_eq!(shards.iter().filter(|shard| shard.parents == [parent.clone()] && shard.open).count(), 2);
+    assert_eq!(shards.iter().filter(|shard| shard.id == parent && !shard.open).count(), 1);
+    assert_eq!(numbers(&of_parent), [0, 1, 2, 3]);
+    let last = position(of_parent.last().unwrap()).clone();
+    assert!(read_to_end(&mut stream.open(&parent, UpTo::After(last))).await.is_empty());
+    let instant = stream.instant_after_all_before().await;
+    assert!(read_to_end(&mut stream.open(&parent, UpTo::Latest(instant))).await.is_empty());
+}
+
+/// `docs/semantics.md` 6.3.
+async fn a_merged_shard_names_both_its_parents(server: Server) {
+    let stream = TestStream::create(server, 2).await;
+    let parents: Vec<ShardId> = stream.source().shards().await.unwrap().into_iter().map(|shard| shard.id).collect();
+    stream.merge(&parents[0], &parents[1]).await;
+
+    let shards = stream.source().shards().await.unwrap();
+
+    let child = shards.iter().find(|shard| shard.open).unwrap();
+    assert_eq!(child.parents, parents);
+}
+
+/// `docs/semantics.md` 6.3: the shard is gone while its reader is at work.
+async fn a_shard_that_vanishes_under_its_reader_is_missing(server: Server) {
+    let stream = TestStream::create(server, 1).await;
+    let shard = stream.only_shard().await;
+    stream.put(0..2).await;
+    let mut receiver = stream.open(&shard, UpTo::TrimHorizon);
+    assert_eq!(numbers(&read_until(&mut receiver, 2).await), [0, 1]);
+
+    stream.split_away(&shard).await;
+
+    let read = receiver.receive(10).await;
+    assert!(matches!(read, Err(SourceError::Missing(_))), "{read:?}");
+}
+
+/// A server by the environment variable that holds its URL.
+type Server = &'static str;
+
+const KINESIS_LOCAL: Server = "ESMD_TEST_KINESIS_LOCAL";
+const MINISTACK: Server = "ESMD_TEST_MINISTACK";
+/// No server.
+const FAKE: Server = "the fake";
+const REGION: &str = "eu-west-1";
+const ROLE: &str = "arn:aws:iam::111111111111:role/worker";
+
+/// A stream of its own for each test.
+enum TestStream {
+    Served { client: Client, arn: String },
+    Fake { clock: Clock, stream: FakeStream },
+}
+
+impl TestStream {
+    async fn create(server: Server, shards: i32) -> Self {
+        static CREATED: AtomicU32 = AtomicU32::new(0);
+        if server == FAKE {
+            let clock = fakes::clock();
+            let arn = "arn:aws:kinesis:eu-west-1:111111111111:stream/contract";
+            let stream = FakeStream::new(clock.clone(), arn, shards.unsigned_abs().into());
+            return Self::Fake { clock, stream };
+        }
+        let url = std::env::var(server).unwrap_or_else(|_| panic!("{server} is not set: run `make test`"));
+        let config = aws_sdk_kinesis::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url(url)
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .build();
+        let client = Client::from_conf(config);
+        let number = CREATED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("contract-{}-{}-{number}", std::process::id(), now().as_millis());
+        client.create_stream().stream_name(&name).shard_count(shards).send().await.unwrap();
+        let arn = wait_until_active(&client, &name).await;
+        Self::Served { client, arn }
+    }
+
+    /// The server's client and the stream's ARN there.
+    fn served(&self) -> (&Client, &str) {
+        match self {
+            Self::Served { client, arn } => (client, arn),
+            Self::Fake { .. } => panic!("only servers have this case"),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::Served { .. } => now(),
+            Self::Fake { clock, .. } => clock.now(),
+        }
+    }
+
+    /// An instant between what has arrived and what arrives from now on: streams count in milliseconds.
+    async fn instant_after_all_before(&self) -> Timestamp {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        let instant = self.now();
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        instant
+    }
+
+    /// Puts one record per number, in order, over seven keys.
+    async fn put(&self, numbers: std::ops::Range<usize>) {
+        let key = |number: usize| format!("key-{}", number % 7);
+        if let Self::Fake { stream, .. } = self {
+            return numbers.for_each(|number| stream.put(&key(number), &number.to_string()));
+        }
+        let (client, arn) = self.served();
+        let entry = |number: usize| {
+            let entry = PutRecordsRequestEntry::builder().data(Blob::new(number.to_string()));
+            entry.partition_key(key(number)).build().unwrap()
+        };
+        let put = client.put_records().stream_arn(arn).set_records(Some(numbers.map(entry).collect()));
+        assert_eq!(put.send().await.unwrap().failed_record_count, Some(0));
+    }
+
+    async fn split(&self, shard: &ShardId) {
+        if let Self::Fake { stream, .. } = self {
+            stream.split(shard);
+            return;
+        }
+        let (client, arn) = self.served();
+        let middle = (u128::MAX / 2).to_string();
+        let split = client.split_shard().stream_arn(arn).shard_to_split(shard.as_str());
+        split.new_starting_hash_key(middle).send().await.unwrap();
+        wait_until_active(client, name(arn)).await;
+    }
+
+    /// Splits a shard, which is gone with that.
+    async fn split_away(&self, shard: &ShardId) {
+        self.split(shard).await;
+        if let Self::Fake { stream, .. } = self {
+            stream.remove(shard);
+        }
+    }
+
+    async fn merge(&self, shard: &ShardId, next: &ShardId) {
+        if let Self::Fake { stream, .. } = self {
+            stream.merge(shard, next);
+            return;
+        }
+        let (client, arn) = self.served();
+        let merge = client.merge_shards().stream_arn(arn);
+        let merge = merge.shard_to_merge(shard.as_str()).adjacent_shard_to_merge(next.as_str());
+        merge.send().await.unwrap();
+        wait_until_active(client, name(arn)).await;
+    }
+
+    fn source(&self) -> Box<dyn Source> {
+        match self {
+            Self::Served { client, arn } => Box::new(source(client, arn)),
+            Self::Fake { stream, .. } => Box::new(stream.clone()),
+        }
+    }
+
+    fn open(&self, shard: &ShardId, from: UpTo) -> Box<dyn Receiver> {
+        self.source().open(shard, &Checkpoint::at(from))
+    }
+
+    async fn only_shard(&self) -> ShardId {
+        let shards = self.source().shards().await.unwrap();
+        assert_eq!(shards.len(), 1);
+        shards[0].id.clone()
+    }
+}
+
+fn source(client: &Client, arn: &str) -> KinesisSource {
+    let stream = Stream { arn: arn.to_owned(), region: REGION.into(), invoke_identity_arn: ROLE.into() };
+    KinesisSource::new(client.clone(), stream, Clock::system()).with_poll_interval(Duration::ZERO)
+}
+
+/// Answers with the stream's ARN.
+async fn wait_until_active(client: &Client, name: &str) -> String {
+    loop {
+        let answer = client.describe_stream().stream_name(name).send().await.unwrap();
+        let description = answer.stream_description.unwrap();
+        if description.stream_status == StreamStatus::Active {
+            return description.stream_arn;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn name(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap()
+}
+
+/// Reads until a page is empty. The servers here never answer one before the tip.
+async fn read_to_tip(receiver: &mut Box<dyn Receiver>, max: usize) -> Vec<Record> {
+    let mut records = Vec::new();
+    loop {
+        let page = receiver.receive(max).await.unwrap();
+        assert!(page.records.len() <= max);
+        if page.records.is_empty() {
+            return records;
+        }
+        records.extend(page.records);
+    }
+}
+
+async fn read_until(receiver: &mut Box<dyn Receiver>, count: usize) -> Vec<Record> {
+    let mut records = Vec::new();
+    while records.len() < count {
+        records.extend(receiver.receive(100).await.unwrap().records);
+    }
+    records
+}
+
+async fn read_to_end(receiver: &mut Box<dyn Receiver>) -> Vec<Record> {
+    let mut records = Vec::new();
+    loop {
+        let page = receiver.receive(100).await.unwrap();
+        records.extend(page.records);
+        if page.ended {
+            return records;
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap())
+}
+
+fn position(record: &Record) -> &Position {
+    match &record.origin {
+        Origin::Position(position) => position,
+        Origin::Message { .. } => panic!("a stream's record has a position"),
+    }
+}
+
+fn numbers(records: &[Record]) -> Vec<usize> {
+    records.iter().map(number).collect()
+}
+
+/// The number that [`TestStream::put`] made the data of.
+fn number(record: &Record) -> usize {
+    let element: Value = serde_json::from_slice(&record.element).unwrap();
+    let data = base64_simd::STANDARD.decode_to_vec(element["kinesis"]["data"].as_str().unwrap()).unwrap();
+    String::from_utf8(data).unwrap().parse().unwrap()
+}

@@ -1,0 +1,13 @@
+//! One suite per trait, run on every implementation: the fakes are honest because they pass what the real ones pass.
+
+#![allow(clippy::unwrap_used)] // tests may
+
+#[path = "../support/fakes/mod.rs"]
+mod fakes;
+#[path = "../support/memory_store.rs"]
+mod memory_store;
+
+mod kinesis;
+mod lambda;
+mod sqs;
+mod store;

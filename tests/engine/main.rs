@@ -1,0 +1,19 @@
+//! The real engine and core on fakes and tokio's paused clock: minutes of a daemon's life in milliseconds, the same
+//! every time.
+
+#![allow(clippy::unwrap_used)] // tests
+
+#[path = "../support/fakes/mod.rs"]
+mod fakes;
+#[path = "../support/memory_store.rs"]
+mod memory_store;
+
+mod crash;
+mod determinism;
+mod drain;
+mod mappings;
+mod queues;
+mod reshard;
+mod streams;
+mod trouble;
+mod world;

@@ -1,0 +1,290 @@
+//! A stream in memory: shards that split, merge, lose their oldest records and vanish, and readers that poll them
+//! (`docs/semantics.md` 6.1 to 6.3).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use esmd::clock::Clock;
+use esmd::core::Timestamp;
+use esmd::core::checkpoint::{Checkpoint, UpTo};
+use esmd::core::record::{OrderingKey, Origin, Received, Record, SequenceNumber, ShardId};
+use esmd::core::settlement::{Settled, Settlement};
+use esmd::core::shards::Shard;
+use esmd::event::kinesis::{Renderer, StreamRecord};
+use esmd::source::{Receiver, Source, SourceError};
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::{Fault, Faults, lock};
+
+/// The fake.
+#[derive(Clone)]
+pub struct FakeStream {
+    clock: Clock,
+    arn: Arc<str>,
+    poll_interval: Duration,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    shards: BTreeMap<ShardId, Log>,
+    shards_made: u32,
+    records_put: u64,
+    listings: usize,
+    receive_faults: BTreeMap<ShardId, Faults>,
+    listing_faults: Faults,
+}
+
+/// One shard.
+struct Log {
+    parents: Vec<ShardId>,
+    /// Which keys it takes, by their hash.
+    hashes: RangeInclusive<u64>,
+    open: bool,
+    records: VecDeque<Kept>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    sequence_number: SequenceNumber,
+    key: String,
+    data: String,
+    arrived_at: Timestamp,
+}
+
+impl FakeStream {
+    /// A stream whose shards share the keys evenly.
+    pub fn new(clock: Clock, arn: &str, shards: u64) -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let width = u64::MAX / shards;
+        for number in 0..shards {
+            let last = if number + 1 == shards { u64::MAX } else { (number + 1) * width - 1 };
+            lock(&state).add(Vec::new(), number * width..=last);
+        }
+        Self { clock, arn: arn.into(), poll_interval: Duration::from_secs(1), state }
+    }
+
+    /// How long a reader leaves a shard alone after it found nothing more.
+    pub fn with_poll_interval(self, poll_interval: Duration) -> Self {
+        Self { poll_interval, ..self }
+    }
+
+    pub fn put(&self, key: &str, data: &str) {
+        let state = &mut *lock(&self.state);
+        let number = state.records_put;
+        state.records_put += 1;
+        let sequence_number = SequenceNumber::new((FIRST_SEQUENCE_NUMBER + number).to_string());
+        let record = Kept { sequence_number, key: key.to_owned(), data: data.to_owned(), arrived_at: self.clock.now() };
+        let hash = hash(key);
+        let log = state.shards.values_mut().find(|log| log.open && log.hashes.contains(&hash));
+        log.expect("the open shards take every key").records.push_back(record);
+    }
+
+    /// The shards that take records.
+    pub fn open_shards(&self) -> Vec<ShardId> {
+        lock(&self.state).shards.iter().filter(|(_, log)| log.open).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The shard that takes this key now.
+    pub fn shard_of(&self, key: &str) -> ShardId {
+        let (state, hash) = (lock(&self.state), hash(key));
+        let mut shards = state.shards.iter().filter(|(_, log)| log.open && log.hashes.contains(&hash));
+        shards.next().expect("the open shards take every key").0.clone()
+    }
+
+    /// A key that this shard takes.
+    pub fn key_of(&self, shard: &ShardId) -> String {
+        let mut keys = (0..).map(|number| format!("key-{number}"));
+        keys.find(|key| self.shard_of(key) == *shard).expect("an open shard takes some key")
+    }
+
+    /// Closes a shard in favour of two.
+    pub fn split(&self, shard: &ShardId) -> [ShardId; 2] {
+        let mut state = lock(&self.state);
+        let (first, last) = state.close(shard).into_inner();
+        let middle = first + (last - first) / 2;
+        [first..=middle, middle + 1..=last].map(|hashes| state.add(vec![shard.clone()], hashes))
+    }
+
+    /// Closes two neighbours in favour of one.
+    pub fn merge(&self, shard: &ShardId, next: &ShardId) -> ShardId {
+        let mut state = lock(&self.state);
+        let (mine, theirs) = (state.close(shard), state.close(next));
+        assert_eq!(mine.end() + 1, *theirs.start(), "only neighbours merge");
+        state.add(vec![shard.clone(), next.clone()], *mine.start()..=*theirs.end())
+    }
+
+    /// The shard's records past their retention are gone: all but the newest few.
+    pub fn trim(&self, shard: &ShardId, kept: usize) {
+        let mut state = lock(&self.state);
+        let records = &mut state.shards.get_mut(shard).unwrap().records;
+        records.drain(..records.len().saturating_sub(kept));
+    }
+
+    /// The shard is gone, from the listing too.
+    pub fn remove(&self, shard: &ShardId) {
+        lock(&self.state).shards.remove(shard).unwrap();
+    }
+
+    /// The next receives of this shard do this instead.
+    pub fn fail_receives(&self, shard: &ShardId, faults: impl IntoIterator<Item = Fault>) {
+        lock(&self.state).receive_faults.entry(shard.clone()).or_default().add(faults);
+    }
+
+    /// The next listings do this instead.
+    pub fn fail_listings(&self, faults: impl IntoIterator<Item = Fault>) {
+        lock(&self.state).listing_faults.add(faults);
+    }
+
+    /// How often the shards were listed.
+    pub fn listings(&self) -> usize {
+        lock(&self.state).listings
+    }
+
+    /// The data of every record that a checkpoint of this shard covers.
+    pub fn covered(&self, shard: &ShardId, checkpoint: &Checkpoint) -> Vec<String> {
+        let state = lock(&self.state);
+        let covered = state.shards[shard].records.iter().filter(|record| {
+            let position = record.sequence_number.clone().into();
+            let below = match &checkpoint.up_to {
+                UpTo::After(last) => position <= *last,
+                UpTo::Ended => true,
+                UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) => false,
+            };
+            below || checkpoint.settled_above.iter().any(|range| range.contains(&position))
+        });
+        covered.map(|record| record.data.clone()).collect()
+    }
+
+    fn page(&self, shard: &ShardId, position: &UpTo, max: usize) -> Result<(Vec<Kept>, bool, u64), SourceError> {
+        let state = &mut *lock(&self.state);
+        if let Some(faults) = state.receive_faults.get_mut(shard) {
+            faults.strike()?;
+        }
+        let log = state.shards.get(shard).ok_or_else(|| Fault::Missing.strike())?;
+        let first = log.records.partition_point(|record| is_before(record, position));
+        let records: Vec<_> = log.records.range(first..).take(max).cloned().collect();
+        let next = log.records.get(first + records.len());
+        let behind = next.map_or(Duration::ZERO, |record| self.clock.now().since(record.arrived_at));
+        let behind_millis = u64::try_from(behind.as_millis()).unwrap_or(u64::MAX);
+        Ok((records, next.is_none() && !log.open, behind_millis))
+    }
+}
+
+impl State {
+    fn add(&mut self, parents: Vec<ShardId>, hashes: RangeInclusive<u64>) -> ShardId {
+        let id = ShardId::new(format!("shardId-{:012}", self.shards_made));
+        self.shards_made += 1;
+        self.shards.insert(id.clone(), Log { parents, hashes, open: true, records: VecDeque::new() });
+        id
+    }
+
+    fn close(&mut self, shard: &ShardId) -> RangeInclusive<u64> {
+        let log = self.shards.get_mut(shard).unwrap();
+        assert!(std::mem::take(&mut log.open), "a shard is closed once");
+        log.hashes.clone()
+    }
+}
+
+impl Source for FakeStream {
+    fn shards(&self) -> BoxFuture<'_, Result<Vec<Shard>, SourceError>> {
+        Box::pin(async {
+            let state = &mut *lock(&self.state);
+            state.listings += 1;
+            state.listing_faults.strike()?;
+            let shard =
+                |(id, log): (&ShardId, &Log)| Shard { id: id.clone(), parents: log.parents.clone(), open: log.open };
+            Ok(state.shards.iter().map(shard).collect())
+        })
+    }
+
+    fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
+        Box::new(ShardReceiver {
+            stream: self.clone(),
+            renderer: Renderer::new(shard, "arn:aws:iam::111111111111:role/worker", "eu-west-1", &self.arn),
+            shard: shard.clone(),
+            position: from.up_to.clone(),
+            next_read_at: None,
+        })
+    }
+
+    fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
+        Box::pin(std::future::ready(vec![Settled::Confirmed; settlements.len()]))
+    }
+}
+
+struct ShardReceiver {
+    stream: FakeStream,
+    shard: ShardId,
+    renderer: Renderer,
+    position: UpTo,
+    /// Set after a read that found nothing more.
+    next_read_at: Option<Instant>,
+}
+
+impl ShardReceiver {
+    async fn read(&mut self, max: usize) -> Result<Received, SourceError> {
+        if self.position == UpTo::Ended {
+            return Ok(Received { ended: true, ..Received::default() });
+        }
+        if let Some(next_read_at) = self.next_read_at {
+            tokio::time::sleep_until(next_read_at).await;
+        }
+        let (records, ended, behind_millis) = self.stream.page(&self.shard, &self.position, max)?;
+        self.next_read_at = (records.len() < max).then(|| Instant::now() + self.stream.poll_interval);
+        if let Some(last) = records.last() {
+            self.position = UpTo::After(last.sequence_number.clone().into());
+        }
+        if ended {
+            self.position = UpTo::Ended;
+        }
+        let records = records.into_iter().map(|record| self.render(record)).collect();
+        Ok(Received { records, behind_millis: Some(behind_millis), ended, ..Received::default() })
+    }
+
+    fn render(&self, record: Kept) -> Record {
+        let rendered = StreamRecord {
+            partition_key: Some(&record.key),
+            sequence_number: record.sequence_number.as_str(),
+            data: record.data.as_bytes(),
+            arrived_at: record.arrived_at,
+        };
+        let element = self.renderer.render(rendered, &mut Vec::new());
+        Record {
+            origin: Origin::Position(record.sequence_number.into()),
+            key: Some(OrderingKey::new(record.key)),
+            arrived_at: record.arrived_at,
+            element,
+        }
+    }
+}
+
+impl Receiver for ShardReceiver {
+    fn receive(&mut self, max: usize) -> BoxFuture<'_, Result<Received, SourceError>> {
+        Box::pin(self.read(max))
+    }
+}
+
+fn is_before(record: &Kept, position: &UpTo) -> bool {
+    match position {
+        UpTo::TrimHorizon => false,
+        UpTo::Latest(at) | UpTo::AtTimestamp(at) => record.arrived_at < *at,
+        UpTo::After(last) => record.sequence_number <= last.sequence_number,
+        UpTo::Ended => true,
+    }
+}
+
+/// FNV-1a with a finalizer that spreads short keys over all shards.
+fn hash(key: &str) -> u64 {
+    let folded = key
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let spread = (folded ^ (folded >> 32)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    spread ^ (spread >> 29)
+}
+
+/// Numbers grow a digit early: who compares them as text is found out.
+const FIRST_SEQUENCE_NUMBER: u64 = 95;

@@ -1,0 +1,203 @@
+//! A function in memory. A script says how long each invocation takes and what it answers; without one, each succeeds
+//! after a moment. Every invocation that began is kept, whether or not its answer was waited for.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use esmd::clock::Clock;
+use esmd::core::Timestamp;
+use esmd::event::response::Reply;
+use esmd::target::{DescribeError, Function, Target};
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use super::lock;
+
+/// The fake. It is there, and works, unless told otherwise.
+#[derive(Clone)]
+pub struct FakeTarget {
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    missing: bool,
+    function: Function,
+    script: Box<dyn FnMut(&Invocation) -> Answer + Send>,
+    invocations: Vec<Invocation>,
+}
+
+/// One invocation that began.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    pub number: usize,
+    pub began_at: Timestamp,
+    /// When its answer left; `None` while it runs, or if nobody waited for it.
+    pub ended_at: Option<Timestamp>,
+    pub succeeded: bool,
+    pub records: Vec<Delivered>,
+}
+
+/// What the function saw of a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Delivered {
+    /// Its partition key or message group; empty without.
+    pub key: String,
+    /// What its producer sent.
+    pub body: String,
+    /// `ApproximateReceiveCount` of a queue's message, else 0.
+    pub receive_count: u32,
+}
+
+/// How an invocation ends.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub after: Duration,
+    pub reply: Reply,
+}
+
+impl Answer {
+    pub fn succeed() -> Self {
+        Self::of(Reply::Answered { payload: Bytes::from_static(b"null"), function_error: None })
+    }
+
+    pub fn fail() -> Self {
+        let payload = Bytes::from_static(br#"{"errorType":"Error","errorMessage":"no"}"#);
+        Self::of(Reply::Answered { payload, function_error: Some("Unhandled".to_owned()) })
+    }
+
+    pub fn throttle() -> Self {
+        Self::of(Reply::Refused {
+            status: 429,
+            code: "TooManyRequestsException".to_owned(),
+            message: "Rate exceeded".to_owned(),
+        })
+    }
+
+    pub fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
+    }
+
+    fn of(reply: Reply) -> Self {
+        Self { after: Duration::from_millis(10), reply }
+    }
+}
+
+impl FakeTarget {
+    pub fn new(clock: Clock) -> Self {
+        let function = Function {
+            arn: "arn:aws:lambda:eu-west-1:111111111111:function:worker".to_owned(),
+            timeout: Duration::from_secs(3),
+            role_arn: "arn:aws:iam::111111111111:role/worker".to_owned(),
+        };
+        let script = Box::new(|_: &Invocation| Answer::succeed());
+        let state = State { missing: false, function, script, invocations: Vec::new() };
+        Self { clock, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// From now on each invocation asks the script what to answer. A script that panics is an adapter's bug.
+    pub fn answer(&self, script: impl FnMut(&Invocation) -> Answer + Send + 'static) {
+        lock(&self.state).script = Box::new(script);
+    }
+
+    /// Whether the function exists. One that does not is neither described nor invoked.
+    pub fn set_missing(&self, missing: bool) {
+        lock(&self.state).missing = missing;
+    }
+
+    pub fn set_timeout(&self, timeout: Duration) {
+        lock(&self.state).function.timeout = timeout;
+    }
+
+    pub fn set_role(&self, role_arn: &str) {
+        role_arn.clone_into(&mut lock(&self.state).function.role_arn);
+    }
+
+    /// Every invocation that began, in order.
+    pub fn invocations(&self) -> Vec<Invocation> {
+        lock(&self.state).invocations.clone()
+    }
+
+    /// Every record that was delivered, repeated ones too, in order.
+    pub fn delivered(&self) -> Vec<Delivered> {
+        self.invocations().into_iter().flat_map(|invocation| invocation.records).collect()
+    }
+
+    /// The body of every record delivered with success, repeated ones too, in order of the invocations' beginnings.
+    pub fn succeeded(&self) -> Vec<String> {
+        let succeeded = self.invocations().into_iter().filter(|invocation| invocation.succeeded);
+        succeeded.flat_map(|invocation| invocation.records).map(|record| record.body).collect()
+    }
+
+    fn begin(&self, payload: &Bytes, start_before: Option<Timestamp>) -> Result<(usize, Answer), Reply> {
+        let state = &mut *lock(&self.state);
+        let now = self.clock.now();
+        if start_before.is_some_and(|before| now >= before) {
+            return Err(Reply::NotStarted);
+        }
+        if state.missing {
+            let (code, message) = ("ResourceNotFoundException".to_owned(), "Function not found".to_owned());
+            return Err(Reply::Refused { status: 404, code, message });
+        }
+        let number = state.invocations.len();
+        let invocation =
+            Invocation { number, began_at: now, ended_at: None, succeeded: false, records: delivered(payload) };
+        let answer = (state.script)(&invocation);
+        state.invocations.push(invocation);
+        Ok((number, answer))
+    }
+
+    fn end(&self, number: usize, reply: &Reply) {
+        let ended = &mut lock(&self.state).invocations[number];
+        ended.ended_at = Some(self.clock.now());
+        ended.succeeded = matches!(reply, Reply::Answered { function_error: None, .. });
+    }
+}
+
+impl Target for FakeTarget {
+    fn describe(&self) -> BoxFuture<'_, Result<Function, DescribeError>> {
+        Box::pin(async {
+            let state = lock(&self.state);
+            if state.missing { Err(DescribeError::Missing) } else { Ok(state.function.clone()) }
+        })
+    }
+
+    fn invoke(&self, payload: Bytes, start_before: Option<Timestamp>) -> BoxFuture<'_, Reply> {
+        Box::pin(async move {
+            let (number, answer) = match self.begin(&payload, start_before) {
+                Ok(begun) => begun,
+                Err(refused) => return refused,
+            };
+            tokio::time::sleep(answer.after).await;
+            self.end(number, &answer.reply);
+            answer.reply
+        })
+    }
+}
+
+/// Reads an event as a function does.
+fn delivered(payload: &Bytes) -> Vec<Delivered> {
+    let event: Value = serde_json::from_slice(payload).expect("a payload is JSON");
+    let records = event["Records"].as_array().expect("an event has records");
+    records.iter().map(|record| if record["kinesis"].is_null() { message(record) } else { entry(record) }).collect()
+}
+
+fn message(record: &Value) -> Delivered {
+    let attributes = &record["attributes"];
+    Delivered {
+        key: attributes["MessageGroupId"].as_str().unwrap_or_default().to_owned(),
+        body: record["body"].as_str().unwrap().to_owned(),
+        receive_count: attributes["ApproximateReceiveCount"].as_str().unwrap().parse().unwrap(),
+    }
+}
+
+fn entry(record: &Value) -> Delivered {
+    let kinesis = &record["kinesis"];
+    let data = base64_simd::STANDARD.decode_to_vec(kinesis["data"].as_str().unwrap()).unwrap();
+    Delivered {
+        key: kinesis["partitionKey"].as_str().unwrap().to_owned(),
+        body: String::from_utf8(data).unwrap(),
+        receive_count: 0,
+    }
+}
