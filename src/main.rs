@@ -1,2 +1,43 @@
-//! x
-fn main() {}
+//! The process: parses the arguments, runs the command, and maps its result to an exit code: 0 done, 1 an error, which
+//! is printed once with all its causes, 2 wrong usage.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use esmd::cli::{self, Arguments, Command};
+use esmd::config::{Config, ConfigError};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.command {
+        Command::Run(arguments) => arguments.load().map_err(anyhow::Error::from).and_then(run),
+        Command::Check { file } => cli::check(file),
+        Command::Version => cli::version(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
+    let result = runtime.block_on(esmd::daemon::run(config));
+    // A name look-up cannot be cancelled; nothing waits for it.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+fn report(error: &anyhow::Error) {
+    match error.downcast_ref() {
+        // Each mistake already says that it is an error, and where.
+        Some(ConfigError::Invalid(problems)) => eprintln!("{problems}"),
+        _ => eprintln!("error: {error:#}"),
+    }
+}

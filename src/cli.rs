@@ -1,0 +1,93 @@
+//! The command line: what can be said, and the commands that need no daemon. A usage error ends the process with code 2
+//! before anything here runs.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use jiff::Timestamp;
+
+use crate::config::environment::Environment;
+use crate::config::settings::GivenSettings;
+use crate::config::{Config, ConfigError, ConfigFile};
+
+/// AWS Lambda's event source mapping as a daemon: reads queues and streams, invokes functions in order, and settles
+/// each record by the answer.
+#[derive(Debug, Parser)]
+#[command(name = "esmd", version, disable_help_subcommand = true, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+#[expect(clippy::doc_markdown, reason = "the help shows the comments as they are")]
+pub enum Command {
+    /// Runs the mappings until SIGTERM or SIGINT, then drains
+    ///
+    /// Region, credentials and endpoints come from AWS's standard environment: AWS_REGION, AWS_PROFILE,
+    /// AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS and so on. Of each setting the flag counts first, then
+    /// the environment variable, then the configuration file.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArguments),
+    /// Checks a configuration file and shows every mistake in it, without asking any server
+    ///
+    /// If AWS_REGION is set, the regions of the ARNs are checked as well. The exit code is 0 if the file is valid,
+    /// else 1.
+    Check {
+        /// The configuration file, YAML or JSON
+        file: PathBuf,
+    },
+    /// Prints the version
+    Version,
+}
+
+/// The arguments of `esmd run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArguments {
+    /// The configuration file, YAML or JSON: settings, and the mappings to run
+    #[arg(long, env = "ESMD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Flags and environment variables.
+    #[command(flatten)]
+    pub settings: GivenSettings,
+}
+
+impl RunArguments {
+    /// Joins the arguments with the file, the process's environment and the defaults.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), &self.settings, &environment().without_aws(), Timestamp::now())
+    }
+}
+
+/// Checks a configuration file and says so on standard output.
+pub fn check(file: &Path) -> anyhow::Result<()> {
+    let checked = ConfigFile::load(file, &environment(), Timestamp::now())?;
+    let count = checked.mappings.len();
+    let noun = if count == 1 { "mapping" } else { "mappings" };
+    writeln!(std::io::stdout(), "{}: ok, {count} {noun}", file.display())?;
+    Ok(())
+}
+
+/// Prints the version on standard output, as `--version` does.
+pub fn version() -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "esmd {}", env!("CARGO_PKG_VERSION"))?;
+    Ok(())
+}
+
+fn environment() -> Environment {
+    Environment::read(|name| std::env::var(name).ok())
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  esmd check esmd.yaml
+  esmd run --config esmd.yaml";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  esmd run --config esmd.yaml
+  AWS_ENDPOINT_URL=http://127.0.0.1:4566 esmd run --config esmd.yaml --state-dir ./state
+  ESMD_LOG_FORMAT=json esmd run --config esmd.yaml --metrics-listen 0.0.0.0:9901";

@@ -1,0 +1,184 @@
+//! The configuration: file, environment and command line to one [`Config`], in which every mapping is valid and every
+//! setting has a value. A file with mistakes is refused as a whole, and all of them are shown at once, each with its
+//! line; nothing that stands in a file is ever ignored.
+
+pub mod environment;
+pub mod problem;
+pub mod settings;
+mod tree;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::mapping::document::MappingDocument;
+use crate::mapping::validate::ValidationError;
+use crate::mapping::{EventSourceMapping, SourceSettings};
+use environment::Environment;
+use problem::{Problem, Problems};
+use settings::{GivenSettings, NoStateDirectory, Settings};
+use tree::{Contents, ShapedMapping};
+use yaml::{Node, Place};
+
+/// What the daemon runs by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Every setting of the daemon.
+    pub settings: Settings,
+    /// The mappings that the file declares, in its order; none without a file.
+    pub mappings: Vec<ConfiguredMapping>,
+}
+
+/// A configuration file without mistakes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConfigFile {
+    /// The settings that it gives.
+    pub settings: GivenSettings,
+    /// Its mappings, in its order. No two have both source and function in common.
+    pub mappings: Vec<ConfiguredMapping>,
+}
+
+/// A mapping of a configuration file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfiguredMapping {
+    /// As it was written.
+    pub document: MappingDocument,
+    /// As it is run.
+    pub mapping: EventSourceMapping,
+    /// Where it begins in the file, from 1.
+    pub line: usize,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("configuration file {} cannot be read", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file has mistakes. The text shows them all, on several lines.
+    #[error("{0}")]
+    Invalid(Problems),
+    /// Nobody says where state is to be kept.
+    #[error(transparent)]
+    NoStateDirectory(#[from] NoStateDirectory),
+}
+
+impl Config {
+    /// Joins the command line, the file if there is one, and the defaults.
+    pub fn load(
+        file: Option<&Path>,
+        command_line: &GivenSettings,
+        environment: &Environment,
+        now: Timestamp,
+    ) -> Result<Self, ConfigError> {
+        let file = match file {
+            Some(path) => ConfigFile::load(path, environment, now)?,
+            None => ConfigFile::default(),
+        };
+        let settings = Settings::resolve(command_line, &file.settings, environment)?;
+        Ok(Self { settings, mappings: file.mappings })
+    }
+}
+
+impl ConfigFile {
+    /// Reads and judges a file without asking any server. `now` is the time past which no stream can start.
+    pub fn load(path: &Path, environment: &Environment, now: Timestamp) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { file: path.to_owned(), source })?;
+        Self::parse(&text, environment, now)
+            .map_err(|problems| ConfigError::Invalid(Problems { file: path.display().to_string(), text, problems }))
+    }
+
+    /// Judges the text of a file. The problems are in its order, at least one.
+    pub fn parse(text: &str, environment: &Environment, now: Timestamp) -> Result<Self, Vec<Problem>> {
+        let root = match yaml::parse(text) {
+            Ok(Some(root)) => root,
+            Ok(None) => return Ok(Self::default()),
+            Err(error) => return Err(vec![Problem::new(error.place, error.message)]),
+        };
+        let Contents { settings, mappings: shaped, mut problems } = Contents::read(&root);
+        let mut mappings = Vec::with_capacity(shaped.len());
+        for mapping in shaped {
+            match validated(mapping, environment, now) {
+                Ok(mapping) => mappings.push(mapping),
+                Err(found) => problems.extend(found),
+            }
+        }
+        problems.extend(repeated(&mappings, environment));
+        if problems.is_empty() {
+            return Ok(Self { settings, mappings: mappings.into_iter().map(|(_, mapping)| mapping).collect() });
+        }
+        problems.sort();
+        // What stands behind an anchor is met once for each alias.
+        problems.dedup();
+        Err(problems)
+    }
+}
+
+/// Judges a mapping's ranges and combinations. The place is where it begins.
+fn validated(
+    shaped: ShapedMapping,
+    environment: &Environment,
+    now: Timestamp,
+) -> Result<(Place, ConfiguredMapping), Vec<Problem>> {
+    let ShapedMapping { node, document, blamed } = shaped;
+    let place = node.beginning();
+    let scope = environment.scope(document.event_source_arn.as_deref(), now);
+    match EventSourceMapping::from_document(&document, &scope) {
+        Ok(mapping) => Ok((place, ConfiguredMapping { document, mapping, line: place.line })),
+        Err(errors) => {
+            let news = errors.as_slice().iter().filter(|error| !blamed.contains(top(&error.field)));
+            Err(news.map(|error| problem(error, node)).collect())
+        }
+    }
+}
+
+/// An error of validation at the line of the member concerned, else at the mapping that lacks it.
+fn problem(error: &ValidationError, mapping: &Node) -> Problem {
+    let ValidationError { field, rule, .. } = error;
+    let Some(member) = mapping.get(top(field)) else {
+        return Problem::new(mapping.beginning(), format!("`{field}` is missing")).remedy(Some(rule.clone()));
+    };
+    let value = field.split('.').skip(1).fold(member, |node, key| node.get(key).unwrap_or(node));
+    Problem::new(value.beginning(), format!("`{field}`: {rule}"))
+}
+
+/// A mapping is known by its source and function, so a file can name each pair once.
+fn repeated(mappings: &[(Place, ConfiguredMapping)], environment: &Environment) -> Vec<Problem> {
+    let mut first_lines = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (place, ConfiguredMapping { mapping, line, .. }) in mappings {
+        let source = match &mapping.source {
+            SourceSettings::Queue(queue) => &queue.arn,
+            SourceSettings::Stream(stream) => &stream.arn,
+        };
+        let region = environment.region.as_deref().unwrap_or(source.region());
+        let function = mapping.function.arn(source.partition(), region, source.account());
+        match first_lines.get(&(source.as_str(), function.clone())) {
+            Some(first) => {
+                let message = format!("a second mapping of {source} to {function}");
+                problems.push(Problem::new(*place, message).remedy(Some(format!("the first is on line {first}"))));
+            }
+            None => {
+                first_lines.insert((source.as_str(), function), line);
+            }
+        }
+    }
+    problems
+}
+
+/// The member of the document that a field is or belongs to.
+fn top(field: &str) -> &str {
+    field.split('.').next().unwrap_or(field)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! The command line: the built binary as a user meets it, and that flags, environment, file and documentation speak of
+//! the same settings.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use clap::{CommandFactory as _, Parser as _};
+use esmd::cli::Arguments;
+use esmd::config::ConfigFile;
+use esmd::config::environment::Environment;
+use esmd::config::settings::{GivenSettings, SETTINGS, Settings};
+use esmd::mapping::document::FIELDS;
+
+#[test]
+fn the_example_is_valid() {
+    let output = esmd(&["check", EXAMPLE]);
+
+    assert_eq!(text(&output.stdout), format!("{EXAMPLE}: ok, 3 mappings\n"), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn the_example_gives_every_setting_its_default() {
+    let example = std::fs::read_to_string(EXAMPLE).expect("the example is there");
+    let environment = Environment { state_directory: Some("/state".into()), ..Environment::default() };
+    let file = ConfigFile::parse(&example, &environment, jiff::Timestamp::UNIX_EPOCH).expect("the example is valid");
+    let nothing = GivenSettings::default();
+
+    let by_example = Settings::resolve(&nothing, &file.settings, &environment);
+
+    assert_eq!(by_example, Settings::resolve(&nothing, &nothing, &environment));
+    for setting in SETTINGS {
+        let key = setting.key.rsplit('.').next().expect("a key is not empty");
+        assert!(example.contains(&format!("{key}: ")), "the example leaves out {}", setting.key);
+    }
+}
+
+#[test]
+fn a_file_with_mistakes_is_shown_and_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("esmd.yaml");
+    std::fs::write(&file, "drainTimeot: 30s\n").expect("the file is written");
+    let file = file.to_str().expect("the path is text");
+
+    for arguments in [&["check", file][..], &["run", "--config", file]] {
+        let output = esmd(arguments);
+
+        let expected = format!(
+            "{file}:1:1: error: unknown key `drainTimeot`\n  |\n1 | drainTimeot: 30s\n  | ^^^^^^^^^^^ did you mean \
+             `drainTimeout`?\n\n{file}: 1 problem\n"
+        );
+        assert_eq!(text(&output.stderr), expected);
+        assert_eq!(text(&output.stdout), "");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error_with_its_cause() {
+    let output = esmd(&["check", "no-such-file.yaml"]);
+
+    let expected =
+        "error: configuration file no-such-file.yaml cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!(text(&output.stderr), expected);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_configured_region_is_checked_offline() {
+    let output = command(&["check", EXAMPLE]).env("AWS_REGION", "eu-west-1").output().expect("it starts");
+
+    assert!(text(&output.stderr).ends_with(": 3 problems\n"), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn wrong_usage_ends_with_code_2() {
+    for arguments in [&[][..], &["walk"], &["check"], &["run", "--drain-timeout", "soon"], &["run", "--colour"]] {
+        assert_eq!(esmd(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_listener_off_loopback_is_refused_with_the_reason() {
+    let expected = "expected a loopback address such as 127.0.0.1:9900, since this listener asks no caller who it is";
+    let flag = esmd(&["run", "--listen", "0.0.0.0:9900"]);
+    let variable = command(&["run"]).env("ESMD_LISTEN", "0.0.0.0:9900").output().expect("it starts");
+
+    for output in [flag, variable] {
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
+#[test]
+fn without_a_place_for_state_it_does_not_start() {
+    let output = esmd(&["run"]);
+
+    let expected =
+        "error: no directory for the state: give one with --state-dir, ESMD_STATE_DIR or `stateDir:`, or set HOME\n";
+    assert_eq!(text(&output.stderr), expected);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn both_ways_to_ask_for_the_version_say_the_same() {
+    let expected = concat!("esmd ", env!("CARGO_PKG_VERSION"), "\n");
+
+    for arguments in [["version"], ["--version"]] {
+        let output = esmd(&arguments);
+        assert_eq!(text(&output.stdout), expected);
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn flags_and_file_set_the_same_settings() {
+    let flags = "--listen 127.0.0.1:1 --metrics-listen 0.0.0.0:2 --state-dir /s --drain-timeout 3s --log-level debug \
+                 --log-format json --queue-wait-time 4s --shard-refresh-interval 5s --shard-poll-interval 6s";
+    let file = "{http: {listen: 127.0.0.1:1, metricsListen: 0.0.0.0:2}, stateDir: /s, drainTimeout: 3s, \
+                log: {level: debug, format: json}, queueWaitTime: 4s, shardRefreshInterval: 5s, shardPollInterval: 6s}";
+
+    let arguments = Arguments::parse_from(["esmd", "run"].into_iter().chain(flags.split_whitespace()));
+    let file = ConfigFile::parse(file, &Environment::default(), jiff::Timestamp::UNIX_EPOCH).expect("it is valid");
+
+    let esmd::cli::Command::Run(run) = arguments.command else { panic!("the command is run") };
+    assert_eq!(run.settings, file.settings);
+}
+
+#[test]
+fn the_documentation_names_every_setting_and_no_other() {
+    let documented: BTreeSet<[String; 3]> = documented_rows("## Settings").collect();
+
+    let keys: BTreeSet<_> = documented.iter().map(|[key, ..]| key.as_str()).collect();
+    assert_eq!(keys, SETTINGS.iter().map(|setting| setting.key).collect());
+    let flags: BTreeSet<_> = documented.iter().map(|[_, flag, variable]| (flag.clone(), variable.clone())).collect();
+    assert_eq!(flags, flags_and_variables());
+}
+
+#[test]
+fn the_documentation_names_every_member_of_a_mapping() {
+    let page = std::fs::read_to_string(DOCUMENTATION).expect("the page is there");
+
+    for field in FIELDS {
+        assert!(page.contains(&format!("`{}", field.name)), "docs/configuration.md leaves out {}", field.name);
+    }
+}
+
+/// Every flag of `run` but the file itself, with the environment variable that stands in for it.
+fn flags_and_variables() -> BTreeSet<(String, String)> {
+    let command = Arguments::command();
+    let run = command.find_subcommand("run").expect("there is a command run");
+    run.get_arguments()
+        .filter(|argument| argument.get_id() != "config" && argument.get_id() != "help")
+        .map(|argument| {
+            let flag = argument.get_long().expect("each has a flag");
+            let variable = argument.get_env().and_then(|name| name.to_str()).expect("each has a variable");
+            (format!("--{flag}"), variable.to_owned())
+        })
+        .collect()
+}
+
+/// The first three cells of each row of the table below a heading, without their back-ticks.
+fn documented_rows(heading: &str) -> impl Iterator<Item = [String; 3]> {
+    let page = std::fs::read_to_string(DOCUMENTATION).expect("the page is there");
+    let section = page.split_once(heading).expect("the heading is there").1.to_owned();
+    let rows: Vec<_> = section
+        .lines()
+        .skip_while(|line| !line.starts_with("| `"))
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            let mut cells = line.split('|').skip(1).map(|cell| cell.trim().trim_matches('`').to_owned());
+            std::array::from_fn(|_| cells.next().expect("a row has three cells"))
+        })
+        .collect();
+    rows.into_iter()
+}
+
+fn esmd(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("it starts")
+}
+
+/// The binary in an empty environment, so that the one of whoever runs the tests does not matter.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_esmd"));
+    command.args(arguments).env_clear().current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
+    command
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the output is UTF-8")
+}
+
+const EXAMPLE: &str = "config/esmd.example.yaml";
+const DOCUMENTATION: &str = "docs/configuration.md";
