@@ -1,0 +1,30 @@
+# Every target does its own set-up. What must be on the machine: Rust with cargo-nextest, a C compiler, make,
+# Python 3.11, Node 20.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## See records arrive at a function, from queues and a stream (KEEP=1 leaves it running)
+	@./demo/run
+
+test: ## Run all tests on real servers (ARGS='-E test(fifo)' is handed to nextest)
+	@python3 -B tests/harness/run.py
+
+lint: ## Check format, clippy, and that the pure modules build alone
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo check --no-default-features
+	@! grep -rnE '\b(tokio|aws_[a-z]+|axum|rand|uuid)::|Instant::now|SystemTime|Timestamp::now' src/core
+
+# A test target is named on purpose. The development dependencies switch on more features of tokio; a build without
+# any of them would compile the whole AWS SDK a second time, and the next `make test` a third.
+build: ## Build target/debug/esmd
+	cargo build --bin esmd --test cli
+
+clean: ## Stop a demo left running; remove all that was built, installed or written
+	./demo/run --stop
+	cargo clean
+	rm -rf target .venv .demo tests/harness/node_modules
