@@ -4,24 +4,20 @@
 //! what this file calls leased is leased at the server too. The visibility of a message is never changed but to hand it
 //! back unstarted (`docs/semantics.md` 4.3, 4.6). Knows nothing of batches: what it receives is the core's to combine.
 
+mod errors;
+mod settle;
+
 use std::collections::HashMap;
-use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, ChangeMessageVisibilityBatchResultEntry,
-    DeleteMessageBatchRequestEntry, DeleteMessageBatchResultEntry, Message, MessageAttributeValue,
-    MessageSystemAttributeName, QueueAttributeName,
-};
+use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use futures_util::future::{self, BoxFuture, FutureExt};
 use uuid::Uuid;
 
 use super::{Receiver, Source, SourceError};
-use crate::aws::cause;
 use crate::clock::Clock;
 use crate::core::Timestamp;
 use crate::core::checkpoint::Checkpoint;
@@ -30,7 +26,7 @@ use crate::core::settlement::{Settled, Settlement};
 use crate::core::shards::Shard;
 use crate::event::sqs::{self as event, AttributeValue, MessageAttribute};
 use crate::log_limit::LogLimit;
-use crate::telemetry::chain;
+use errors::{is_answered, source_error};
 
 /// How one mapping reads its queue.
 #[derive(Clone, Debug)]
@@ -192,80 +188,6 @@ impl Queue {
             self.visibility().timeout = timeout;
         }
     }
-
-    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Settled> {
-        let (mut deletes, mut returns) = (Vec::new(), Vec::new());
-        for (index, settlement) in settlements.iter().enumerate() {
-            match settlement {
-                Settlement::Delete(handle) => deletes.push((index, &*handle.receipt)),
-                Settlement::Return(handle) => returns.push((index, &*handle.receipt)),
-            }
-        }
-        let deletes = deletes.chunks(ENTRIES_MAX).map(|entries| self.delete(entries).boxed());
-        let returns = returns.chunks(ENTRIES_MAX).map(|entries| self.hand_back(entries).boxed());
-        let calls: Vec<_> = deletes.chain(returns).collect();
-        // What a server leaves out of its answer may or may not have happened. What it adds concerns nobody.
-        let mut settled = vec![Settled::Failed; settlements.len()];
-        for (index, answer) in future::join_all(calls).await.concat() {
-            if let Some(settled) = settled.get_mut(index) {
-                *settled = answer;
-            }
-        }
-        settled
-    }
-
-    async fn delete(&self, entries: &[(usize, &str)]) -> Vec<(usize, Settled)> {
-        let requests = entries.iter().map(|(index, handle)| {
-            let request = DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(*handle);
-            request.build().expect("id and receipt handle are set")
-        });
-        let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(requests.collect()));
-        match call.customize().config_override(deadline(CALL_TIMEOUT)).send().await {
-            Ok(answer) => {
-                let successful = answer.successful().iter().map(DeleteMessageBatchResultEntry::id);
-                entry_answers(successful, answer.failed())
-            }
-            // The permission may come back while the lease lives.
-            Err(error) => self.call_failed(entries, error, Settled::Failed),
-        }
-    }
-
-    async fn hand_back(&self, entries: &[(usize, &str)]) -> Vec<(usize, Settled)> {
-        let requests = entries.iter().map(|(index, handle)| {
-            let request = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
-            let request = request.receipt_handle(*handle).visibility_timeout(0);
-            request.build().expect("id and receipt handle are set")
-        });
-        let call = self.client.change_message_visibility_batch().queue_url(&self.url);
-        let call = call.set_entries(Some(requests.collect()));
-        match call.customize().config_override(deadline(CALL_TIMEOUT)).send().await {
-            Ok(answer) => {
-                let successful = answer.successful().iter().map(ChangeMessageVisibilityBatchResultEntry::id);
-                entry_answers(successful, answer.failed())
-            }
-            // A role made for Lambda lacks this permission. The messages are then left to their visibility timeout.
-            Err(error) => self.call_failed(entries, error, Settled::Refused),
-        }
-    }
-
-    /// The same answer for all entries of a call that failed as a whole; `denied` where it was not permitted.
-    fn call_failed<E>(&self, entries: &[(usize, &str)], error: SdkError<E>, denied: Settled) -> Vec<(usize, Settled)>
-    where
-        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    {
-        let error = source_error(error);
-        let permit = self.settle_log.lock().unwrap_or_else(PoisonError::into_inner).permit(self.clock.now());
-        if let Some(suppressed) = permit {
-            let (queue, messages) = (&self.event.arn, entries.len());
-            tracing::warn!(queue, messages, error = chain(&error), suppressed, "messages were not settled");
-        }
-        let settled = match error {
-            SourceError::Missing(_) => Settled::Refused,
-            SourceError::Denied(_) => denied,
-            SourceError::Throttled(_) | SourceError::Transient(_) => Settled::Failed,
-        };
-        entries.iter().map(|(index, _)| (*index, settled)).collect()
-    }
 }
 
 /// The queue's visibility timeout. A server that leaves it out has SQS's default.
@@ -322,70 +244,6 @@ fn lease(visibility: Duration) -> Duration {
     visibility.saturating_sub((visibility / 10).min(LEASE_MARGIN_MAX))
 }
 
-fn entry_answers<'a>(
-    successful: impl Iterator<Item = &'a str>,
-    failed: &'a [BatchResultErrorEntry],
-) -> Vec<(usize, Settled)> {
-    let confirmed = successful.map(|id| (id, Settled::Confirmed));
-    let failed = failed.iter().map(|entry| (entry.id(), entry_error(entry.code(), entry.sender_fault())));
-    confirmed.chain(failed).filter_map(|(id, settled)| Some((id.parse().ok()?, settled))).collect()
-}
-
-/// Servers disagree about whose fault a bad receipt is, so a known code goes first (`docs/semantics.md` 4.3).
-fn entry_error(code: &str, sender_fault: bool) -> Settled {
-    match code.trim_start_matches(QUERY_CODE_PREFIX) {
-        "ReceiptHandleIsInvalid" | "InvalidParameterValue" | "InvalidIdFormat" | "MessageNotInflight" => {
-            Settled::Refused
-        }
-        code if is_throttle(code) => Settled::Failed,
-        _ if sender_fault => Settled::Refused,
-        _ => Settled::Failed,
-    }
-}
-
-/// Whether the server is known to have brought messages or refused. An answer that makes no sense is a lost one, and
-/// so is a 5xx: what failed may stand between us and a server that took messages.
-fn is_answered<T, E>(answer: &Result<T, SdkError<E>>) -> bool {
-    match answer {
-        Ok(_) => true,
-        Err(SdkError::ServiceError(refused)) => refused.raw().status().is_client_error(),
-        Err(_) => false,
-    }
-}
-
-fn source_error<E>(error: SdkError<E>) -> SourceError
-where
-    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-{
-    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
-    match code.trim_start_matches(QUERY_CODE_PREFIX) {
-        "QueueDoesNotExist" | "NonExistentQueue" => SourceError::Missing(cause(error)),
-        code if is_throttle(code) || status == 429 => SourceError::Throttled(cause(error)),
-        "AccessDenied"
-        | "AccessDeniedException"
-        | "KmsAccessDenied"
-        | "KMS.AccessDeniedException"
-        | "InvalidSecurity" => SourceError::Denied(cause(error)),
-        _ if matches!(status, 401 | 403) => SourceError::Denied(cause(error)),
-        _ => SourceError::Transient(cause(error)),
-    }
-}
-
-fn is_throttle(code: &str) -> bool {
-    matches!(
-        code,
-        "RequestThrottled"
-            | "Throttling"
-            | "ThrottlingException"
-            | "ThrottledException"
-            | "TooManyRequestsException"
-            | "OverLimit"
-            | "KmsThrottled"
-            | "KMS.ThrottlingException"
-    )
-}
-
 fn deadline(operation: Duration) -> aws_sdk_sqs::config::Builder {
     let timeouts = TimeoutConfig::builder().operation_timeout(operation).build();
     aws_sdk_sqs::Config::builder().timeout_config(timeouts)
@@ -403,7 +261,6 @@ const ENTRIES_MAX: usize = 10;
 
 const WAIT_SECONDS_MAX: u64 = 20;
 
-/// How many calls of one `settle` are under way at a time.
 /// Until when a call must be answered, beyond what it waits by design.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -415,6 +272,3 @@ const VISIBILITY_RESERVE: Duration = Duration::from_secs(30);
 const VISIBILITY_REFRESH: Duration = Duration::from_mins(1);
 
 const VISIBILITY_DEFAULT: Duration = Duration::from_secs(30);
-
-/// Stands before a code where the server speaks the older protocol's names.
-const QUERY_CODE_PREFIX: &str = "AWS.SimpleQueueService.";
