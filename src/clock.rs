@@ -2,6 +2,7 @@
 //! that leapt ahead, as after a suspend, is followed at once. One that was set back is met by running a thousandth
 //! slower until both agree: a lease that is counted meanwhile ends later than at its queue by no more than that.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -70,6 +71,17 @@ pub fn doubling(first: Duration, longest: Duration, in_a_row: u32) -> Duration {
     let doublings = in_a_row.saturating_sub(1).min(31);
     first.saturating_mul(1 << doublings).min(longest)
 }
+
+/// The wait with jitter: between half of it and all of it, the same for the same seed and count.
+#[must_use]
+pub fn spread(wait: Duration, seed: u64, count: u32) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (seed, count).hash(&mut hasher);
+    let parts = u32::try_from(hasher.finish() % u64::from(SPREAD_PARTS)).expect("it is less than the parts");
+    wait / 2 + wait / 2 / SPREAD_PARTS * parts
+}
+
+const SPREAD_PARTS: u32 = 1_024;
 
 #[cfg(test)]
 mod tests {

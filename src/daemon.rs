@@ -69,8 +69,8 @@ async fn start(config: Config) -> anyhow::Result<Started> {
     let store = ObservedStore::new(Arc::new(EmbeddedStore::open(&settings.state_directory)?));
     let shutdown = CancellationToken::new();
     let vitals = Vitals { metrics: telemetry::install_metrics(), store: store.clone(), shutdown: shutdown.clone() };
-    let mut services = serve(&settings, &vitals).await?;
     let desired = declare(&store, declared, aws.region()).await?;
+    let mut services = serve(&settings, &vitals).await?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %settings.listen,
@@ -146,12 +146,15 @@ fn validate(
     Ok((document, mapping))
 }
 
-/// esmd speaks a part of Lambda's API itself, but runs no functions: invoking itself would fail in a confusing way.
+/// esmd's own listener runs no functions: invoking it would fail in a confusing way.
 fn refuse_own_listener(lambda_endpoint: Option<&str>, listen: SocketAddr) -> anyhow::Result<()> {
     let Some(endpoint) = lambda_endpoint else { return Ok(()) };
     let authority = endpoint.split("://").nth(1).unwrap_or(endpoint).split('/').next().unwrap_or_default();
     let is_own = match authority.parse::<SocketAddr>() {
-        Ok(address) => address.port() == listen.port() && (address.ip() == listen.ip() || address.ip().is_loopback()),
+        Ok(address) => {
+            address.port() == listen.port()
+                && (address.ip() == listen.ip() || (listen.ip().is_unspecified() && address.ip().is_loopback()))
+        }
         Err(_) => authority == format!("localhost:{}", listen.port()),
     };
     if is_own {

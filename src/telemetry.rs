@@ -43,7 +43,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     (BUILD_INFO, Unit::Count, "1, with the version"),
     (STORE_AVAILABLE, Unit::Count, "1 if the last write to the state store succeeded, else 0"),
     (MAPPING_INFO, Unit::Count, "1, with what the mapping reads and invokes"),
-    (MAPPING_ENABLED, Unit::Count, "1 if the mapping runs, else 0"),
+    (MAPPING_ENABLED, Unit::Count, "1 if the mapping is enabled, else 0"),
     (INVOCATIONS_IN_FLIGHT, Unit::Count, "Batches at the target now"),
     (ITERATOR_AGE, Unit::Seconds, "Age of the oldest unsettled record, or how far behind the tip reading is"),
     (LAST_PROGRESS, Unit::Seconds, "When a record of the shard was settled last, in seconds since the epoch"),
@@ -265,7 +265,7 @@ impl MappingMetrics {
         self.records_returned.increment(1);
     }
 
-    /// The queue refused to delete a message or to take it back.
+    /// A message was not deleted or taken back: the queue refused, or the lease ended.
     pub fn settlement_failed(&self) {
         self.settlement_failures.increment(1);
     }

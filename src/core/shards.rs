@@ -73,6 +73,13 @@ impl ShardTree {
         ended.filter(|id| !self.listed.contains_key(*id)).cloned().collect()
     }
 
+    /// Shards that were read to their end and are listed as open. A listing may lag behind the end of a shard; if it
+    /// stays so, the stream was made anew under the same name (`docs/semantics.md` 6.2).
+    pub fn reopened(&self) -> impl Iterator<Item = &ShardId> {
+        let open = self.listed.values().filter(|shard| shard.open).map(|shard| &shard.id);
+        open.filter(|id| self.ended.get(id).copied().unwrap_or(false))
+    }
+
     /// A parent is settled when its row says so, or when it has neither row nor listing: it expired unseen.
     fn is_settled(&self, parent: &ShardId) -> bool {
         self.ended.get(parent).copied().unwrap_or_else(|| !self.listed.contains_key(parent))
@@ -124,6 +131,13 @@ mod tests {
         assert_eq!(ups, [UpTo::Ended, UpTo::Latest(now)], "a shard closed at the start is skipped");
         let later = tree(listed, &[("a", UpTo::Latest(now))]).missing_rows(StartingPosition::Latest, now);
         assert_eq!(later, [(ShardId::new("b"), Checkpoint::at(UpTo::TrimHorizon))]);
+    }
+
+    #[test]
+    fn an_open_shard_that_was_read_to_its_end_is_told() {
+        let rows = [("a", UpTo::Ended), ("b", UpTo::Ended)];
+        let tree = tree(vec![shard("a", &[], false), shard("b", &[], true)], &rows);
+        assert_eq!(tree.reopened().collect::<Vec<_>>(), [&ShardId::new("b")]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::record::Position;
 pub(super) struct Watermark {
     /// Everything up to here is settled.
     up_to: UpTo,
-    /// The order of the lowest record that `up_to` does not cover; nothing at or above it is known to be missing.
+    /// The order of the first record that `up_to` does not cover, received or not.
     low: Order,
     open: BTreeMap<Order, Open>,
     /// Settled runs above `low`, by the order of their first record. Neighbours are merged.

@@ -107,7 +107,14 @@ impl ConsumerTask {
         let settings = Settings { seed: seed_of(settings.seed, &lease), ..*settings };
         Self {
             consumer: Consumer::new(settings, checkpoint.clone()),
-            receiving: Receiving::new(Arc::clone(source), lease.shard.clone(), receivers, empty_receive, stop.clone()),
+            receiving: Receiving::new(
+                Arc::clone(source),
+                lease.shard.clone(),
+                receivers,
+                empty_receive,
+                settings.seed,
+                stop.clone(),
+            ),
             settling: Settling::new(Arc::clone(source), clock.clone()),
             saving: Saving::new(Arc::clone(store), lease.clone(), clock.clone()),
             running: JoinSet::new(),
@@ -194,16 +201,13 @@ impl ConsumerTask {
         if self.draining || stuck {
             return;
         }
-        let page = match self.surroundings.settings.kind {
-            Kind::Queue => QUEUE_PAGE,
-            Kind::Stream => usize::MAX,
-        };
+        let receive_max = self.surroundings.source.receive_max();
         while self.receiving.has_rest() {
             let room = self.consumer.capacity().saturating_sub(self.receiving.asked());
             if room == 0 {
                 return;
             }
-            self.receiving.start(room.min(page));
+            self.receiving.start(room.min(receive_max));
         }
     }
 
@@ -322,7 +326,8 @@ impl ConsumerTask {
                 return Finish::LeaseLost;
             }
         }
-        self.metrics.report(self.now(), self.consumer.status(), Duration::ZERO, self.last_progress);
+        self.reported_at = None;
+        self.report();
         if let Err(failed) = self.surroundings.store.release(self.lease.clone()).await {
             warn!(error = %chain(&failed), "lease not released; it is taken over at the next start");
         }
@@ -349,6 +354,4 @@ fn unwind(joined: Result<Invoked, tokio::task::JoinError>) -> Invoked {
 const QUEUE_RECEIVERS: usize = 2;
 /// What an empty long poll takes at least.
 const QUEUE_EMPTY_RECEIVE: Duration = Duration::from_secs(1);
-/// Most messages of one receive.
-const QUEUE_PAGE: usize = 10;
 const REPORT_EVERY: Duration = Duration::from_secs(1);

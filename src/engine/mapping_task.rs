@@ -38,7 +38,7 @@ pub struct Shared {
     pub store: Arc<dyn StateStore>,
     /// This process's name in leases.
     pub worker: String,
-    /// How often shards are listed and the function is looked at.
+    /// How often shards are listed.
     pub shard_refresh: Duration,
     /// Seed of every back-off's jitter.
     pub seed: u64,
@@ -229,6 +229,13 @@ impl MappingTask {
         let listed = surroundings.source.shards().await?;
         let rows = store.leases(self.uuid).await?;
         let tree = ShardTree::new(listed.clone(), rows.iter().map(|row| (&row.shard, &row.checkpoint)));
+        for shard in tree.reopened() {
+            warn!(
+                %shard,
+                "a shard that was read to its end is listed as open, and is not read: if its stream was made anew under \
+                 the same name, give the mapping a new state directory"
+            );
+        }
         let missing = tree.missing_rows(self.starting_position(), self.now());
         if missing.is_empty() {
             let obsolete = tree.obsolete_rows();
@@ -322,5 +329,5 @@ impl Obstacle {
 /// How often the function's configuration is looked at.
 const FUNCTION_REFRESH: Duration = Duration::from_mins(1);
 
-/// A consumer that ran this long has recovered from its last fault.
+/// A fault longer ago than this no longer counts.
 const FAULT_FORGOTTEN: Duration = Duration::from_mins(5);

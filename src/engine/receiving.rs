@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::clock::spread;
 use crate::core::record::{Received, ShardId};
 use crate::source::{Receiver, Source, SourceError};
 
@@ -26,6 +27,8 @@ pub(super) struct Receiving {
     empty_receive: Duration,
     failures_in_a_row: u32,
     wait: Duration,
+    /// Receivers that fail together must not ask again together.
+    seed: u64,
     /// Ends the waits around receives.
     stop: CancellationToken,
 }
@@ -44,6 +47,7 @@ impl Receiving {
         shard: ShardId,
         receivers: Vec<Box<dyn Receiver>>,
         empty_receive: Duration,
+        seed: u64,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -55,6 +59,7 @@ impl Receiving {
             empty_receive,
             failures_in_a_row: 0,
             wait: Duration::ZERO,
+            seed,
             stop,
         }
     }
@@ -108,7 +113,7 @@ impl Receiving {
         match &finished.result {
             Some(Err(error)) => {
                 self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-                self.wait = error.retry_delay(self.failures_in_a_row);
+                self.wait = spread(error.retry_delay(self.failures_in_a_row), self.seed, self.failures_in_a_row);
             }
             Some(Ok(_)) => {
                 self.failures_in_a_row = 0;

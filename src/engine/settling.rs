@@ -13,12 +13,14 @@ use crate::clock::Clock;
 use crate::core::settlement::{Settled, Settlement};
 use crate::source::Source;
 
-/// Settlements to be told and being told.
+/// Settlements to be told, being told, and waiting to be told again.
 pub(super) struct Settling {
     source: Arc<dyn Source>,
     clock: Clock,
-    waiting: VecDeque<Settlement>,
+    waiting: VecDeque<Group>,
     running: FuturesUnordered<BoxFuture<'static, Round>>,
+    /// Failed entries until their next turn. They take no call's place.
+    resting: FuturesUnordered<BoxFuture<'static, Group>>,
 }
 
 /// A settlement and its end.
@@ -28,62 +30,86 @@ pub(super) struct Told {
     pub(super) confirmed: bool,
 }
 
+/// Settlements that are told in one call.
+struct Group {
+    settlements: Vec<Settlement>,
+    /// How long they rest if they fail.
+    wait: Duration,
+}
+
 /// One call's end.
 struct Round {
     told: Vec<Told>,
-    /// What is to be told again, after this wait.
-    left: Vec<Settlement>,
-    wait: Duration,
+    left: Group,
 }
 
 impl Settling {
     pub(super) fn new(source: Arc<dyn Source>, clock: Clock) -> Self {
-        Self { source, clock, waiting: VecDeque::new(), running: FuturesUnordered::new() }
+        let (running, resting) = (FuturesUnordered::new(), FuturesUnordered::new());
+        Self { source, clock, waiting: VecDeque::new(), running, resting }
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty()
+        self.waiting.is_empty() && self.running.is_empty() && self.resting.is_empty()
     }
 
+    /// Takes one more; it joins the last group that was not told yet and has room.
     pub(super) fn push(&mut self, settlement: Settlement) {
-        self.waiting.push_back(settlement);
+        match self.waiting.back_mut() {
+            Some(group) if group.wait == RETRY_FIRST && group.settlements.len() < ENTRIES_MAX => {
+                group.settlements.push(settlement);
+            }
+            _ => self.waiting.push_back(Group { settlements: vec![settlement], wait: RETRY_FIRST }),
+        }
     }
 
     /// Starts calls for what waits, as far as there is room.
     pub(super) fn start(&mut self) {
-        while !self.waiting.is_empty() && self.running.len() < CALLS_MAX {
-            let settlements = self.waiting.drain(..self.waiting.len().min(ENTRIES_MAX)).collect();
-            self.tell(Duration::ZERO, settlements);
+        while self.running.len() < CALLS_MAX
+            && let Some(group) = self.waiting.pop_front()
+        {
+            let (source, clock) = (Arc::clone(&self.source), self.clock.clone());
+            self.running.push(Box::pin(tell(source, clock, group)));
         }
     }
 
-    /// What the next call to end has settled; the rest is told again. Pends while none runs.
+    /// What was settled by the next call to end; nothing if all of it failed, or if a rest is over. Pends while nothing
+    /// is under way. Call [`Settling::start`] after it.
     pub(super) async fn next(&mut self) -> Vec<Told> {
-        let Some(round) = self.running.next().await else { return std::future::pending().await };
-        if !round.left.is_empty() {
-            self.tell(round.wait, round.left);
-        }
-        round.told
-    }
-
-    /// Tells the queue after a wait.
-    fn tell(&self, wait: Duration, settlements: Vec<Settlement>) {
-        let (source, clock) = (Arc::clone(&self.source), self.clock.clone());
-        self.running.push(Box::pin(async move {
-            tokio::time::sleep(wait).await;
-            let answers = source.settle(settlements.clone()).await;
-            let wait = (wait * 2).clamp(RETRY_FIRST, RETRY_LONGEST);
-            let again = clock.now() + wait;
-            let mut round = Round { told: Vec::with_capacity(answers.len()), left: Vec::new(), wait };
-            for (settlement, answer) in settlements.into_iter().zip(answers) {
-                match answer {
-                    Settled::Failed if settlement.handle().ends_at > again => round.left.push(settlement),
-                    answer => round.told.push(Told { settlement, confirmed: answer == Settled::Confirmed }),
+        tokio::select! { biased;
+            Some(round) = self.running.next() => {
+                if !round.left.settlements.is_empty() {
+                    self.resting.push(Box::pin(rest(round.left)));
                 }
+                round.told
             }
-            round
-        }));
+            Some(group) = self.resting.next() => {
+                self.waiting.push_front(group);
+                Vec::new()
+            }
+            else => std::future::pending().await,
+        }
     }
+}
+
+/// Tells the queue once.
+async fn tell(source: Arc<dyn Source>, clock: Clock, group: Group) -> Round {
+    let answers = source.settle(group.settlements.clone()).await;
+    let again = clock.now() + group.wait;
+    let mut told = Vec::with_capacity(answers.len());
+    let mut left = Vec::new();
+    for (settlement, answer) in group.settlements.into_iter().zip(answers) {
+        match answer {
+            Settled::Failed if settlement.handle().ends_at > again => left.push(settlement),
+            answer => told.push(Told { settlement, confirmed: answer == Settled::Confirmed }),
+        }
+    }
+    Round { told, left: Group { settlements: left, wait: group.wait } }
+}
+
+async fn rest(group: Group) -> Group {
+    tokio::time::sleep(group.wait).await;
+    Group { wait: (group.wait * 2).min(RETRY_LONGEST), ..group }
 }
 
 /// Entries of one batch call (`docs/semantics.md` 4.3).
@@ -113,8 +139,25 @@ mod tests {
 
         let told: BTreeSet<_> = settling.next().await.iter().map(|told| told.settlement.handle().id.clone()).collect();
         assert_eq!(told, (1..10).map(|number| number.to_string().into()).collect());
+        assert!(settling.next().await.is_empty(), "its rest is over");
+        settling.start();
         assert!(settling.next().await.is_empty(), "it failed again");
         assert!(!settling.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn entries_that_fail_again_and_again_leave_room_for_others() {
+        let mut settling = Settling::new(Arc::new(Stubborn), clock());
+        for _ in 0..2 * CALLS_MAX {
+            settling.push(delete(0, 900_000));
+            settling.start();
+            while !settling.running.is_empty() {
+                settling.next().await;
+            }
+        }
+        settling.push(delete(1, 900_000));
+        settling.start();
+        assert!(settling.next().await.iter().any(|told| told.confirmed), "told at once");
     }
 
     #[tokio::test(start_paused = true)]
@@ -122,12 +165,14 @@ mod tests {
         let mut settling = Settling::new(Arc::new(Stubborn), clock());
         settling.push(delete(0, 3_000));
         settling.start();
-        loop {
-            if let [told] = settling.next().await.as_slice() {
-                assert!(!told.confirmed);
-                break;
+        let told = loop {
+            let told = settling.next().await;
+            settling.start();
+            if !told.is_empty() {
+                break told;
             }
-        }
+        };
+        assert!(!told[0].confirmed);
         assert!(settling.is_idle());
     }
 

@@ -65,6 +65,11 @@ pub trait Source: Send + Sync {
     /// Opens a reader of one shard that begins after the checkpoint. Does no I/O; errors show in `receive`.
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver>;
 
+    /// Most records that one receive brings, where that is fewer than a caller may want.
+    fn receive_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Tells a queue what became of messages: one answer per settlement, in the same order. Streams have nothing to
     /// tell and answer `Confirmed`.
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>>;

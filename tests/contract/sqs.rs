@@ -82,7 +82,7 @@ rules! {
         a_message_is_rendered_as_it_was_sent,
         a_message_without_attributes_is_rendered,
         a_batching_window_shows_the_missing_hash_as_null,
-        a_receive_brings_no_more_than_a_batch,
+        a_receive_of_a_fifo_queue_brings_no_more_than_a_batch,
         a_window_asks_for_a_lease_that_outlasts_the_function,
         a_queue_that_does_not_exist_is_missing,
     }
@@ -186,10 +186,12 @@ async fn a_receive_brings_no_more_than_was_asked_for(server: Server) {
     assert!((1..=2).contains(&received), "{received}");
 }
 
-async fn a_receive_brings_no_more_than_a_batch(server: Server) {
-    let queue = TestQueue::standard(&server, 30).await;
+/// `docs/semantics.md` 5.
+async fn a_receive_of_a_fifo_queue_brings_no_more_than_a_batch(server: Server) {
+    let queue = TestQueue::fifo(&server, 30).await;
     for number in 0..6 {
-        queue.send(&number.to_string(), None).await;
+        let group = number.to_string();
+        queue.send(&group, Some(&group)).await;
     }
     let mut receiver = queue.receiver(SqsSettings { batch_size: 3, ..settings() }).await;
     let received = receiver.receive(100).await.unwrap().records.len();

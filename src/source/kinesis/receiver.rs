@@ -35,7 +35,7 @@ pub(super) struct ShardReceiver {
     iterator: Option<String>,
     /// Unexplained errors in a row on this iterator.
     failures: u32,
-    /// The next page begins at the oldest record, as the source no longer knew the last one.
+    /// The next page with records begins at the oldest one, as the source no longer knew the last one.
     restarted: bool,
 }
 
@@ -151,7 +151,8 @@ impl ShardReceiver {
         if ended {
             self.position = UpTo::Ended;
         }
-        Received { records, behind_millis, ended, restarted: std::mem::take(&mut self.restarted) }
+        let restarted = !records.is_empty() && std::mem::take(&mut self.restarted);
+        Received { records, behind_millis, ended, restarted }
     }
 
     fn render(&self, record: types::Record, scratch: &mut Vec<u8>) -> Record {

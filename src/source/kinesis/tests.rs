@@ -163,6 +163,27 @@ async fn a_position_that_was_trimmed_reads_on_at_the_oldest_record() {
     ]);
 }
 
+/// `docs/semantics.md` 6.2: an empty page is normal; what comes after it is still the beginning.
+#[tokio::test]
+async fn a_new_beginning_is_told_with_the_first_records_that_come() {
+    let server = Server::start([
+        refusal(400, "InvalidArgumentException"),
+        iterator("first"),
+        page(&[], Some("second")),
+        page(&["1"], Some("third")),
+        page(&["2"], Some("fourth")),
+    ])
+    .await;
+    let mut receiver = server.open(UpTo::After(Position::from(SequenceNumber::new("500"))));
+
+    let mut restarted = Vec::new();
+    for _ in 0..3 {
+        restarted.push(receiver.receive(10).await.unwrap().restarted);
+    }
+
+    assert_eq!(restarted, [false, true, false]);
+}
+
 /// `docs/semantics.md` 6.2: no next iterator, null or missing, is the end of the shard.
 #[tokio::test]
 async fn a_shard_ends_with_its_last_records_and_stays_ended() {

@@ -35,7 +35,7 @@ pub struct SqsSettings {
     pub arn: String,
     /// How long a receive waits for a first message: 1–20 s, whole seconds.
     pub wait: Duration,
-    /// `BatchSize`: no receive asks for more, so that on a FIFO queue each is one batch (`docs/semantics.md` 5).
+    /// `BatchSize`: on a FIFO queue no receive asks for more, so that each is one batch (`docs/semantics.md` 5).
     pub batch_size: usize,
     /// `MaximumBatchingWindowInSeconds`.
     pub window: Duration,
@@ -97,6 +97,10 @@ impl Source for SqsSource {
         Box::new(SqsReceiver { queue: Arc::clone(&self.0), unanswered_attempt: None })
     }
 
+    fn receive_max(&self) -> usize {
+        self.0.receive_max()
+    }
+
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
         self.0.settle(settlements).boxed()
     }
@@ -126,7 +130,7 @@ impl Queue {
             .client
             .receive_message()
             .queue_url(&self.url)
-            .max_number_of_messages(small(max.min(self.settings.batch_size).clamp(1, ENTRIES_MAX)))
+            .max_number_of_messages(small(max.clamp(1, self.receive_max())))
             .wait_time_seconds(small(wait_seconds))
             .set_visibility_timeout(wanted.map(|visibility| small(visibility.as_secs())))
             .message_system_attribute_names(MessageSystemAttributeName::All)
@@ -143,6 +147,10 @@ impl Queue {
         let lease_end = replied_at + lease(wanted.unwrap_or(own));
         let records = messages.iter().map(|message| self.record(message, replied_at, lease_end));
         Ok(Received { records: records.collect::<Result<_, _>>()?, ..Received::default() })
+    }
+
+    fn receive_max(&self) -> usize {
+        if self.fifo { self.settings.batch_size.clamp(1, ENTRIES_MAX) } else { ENTRIES_MAX }
     }
 
     /// The visibility timeout to ask for, where the queue's own may end before the function does. Without a window the
