@@ -13,11 +13,13 @@ demo: ## See records arrive at a function, from queues and a stream (KEEP=1 leav
 test: ## Run all tests on real servers (ARGS='-E test(fifo)' is handed to nextest)
 	@python3 -B tests/harness/run.py
 
-lint: ## Check format, clippy, and that the pure modules build alone
+lint: ## Check format, clippy, that the pure modules build alone, and deploy/
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo check --no-default-features
 	@! grep -rnE '\b(tokio|aws_[a-z]+|axum|rand|uuid)::|Instant::now|SystemTime|Timestamp::now' src/core
+	@python3 -B tests/harness/packages.py python
+	@.venv/bin/python -B tests/harness/deploy.py
 
 # A test target is named on purpose. The development dependencies switch on more features of tokio; a build without
 # any of them would compile the whole AWS SDK a second time, and the next `make test` a third.

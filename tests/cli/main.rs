@@ -2,7 +2,7 @@
 //! the same settings.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use clap::{CommandFactory as _, Parser as _};
@@ -18,6 +18,19 @@ fn the_example_is_valid() {
 
     assert_eq!(text(&output.stdout), format!("{EXAMPLE}: ok, 3 mappings\n"), "{}", text(&output.stderr));
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn every_configuration_that_is_shipped_is_valid() {
+    let deployed = yaml_files(Path::new("deploy")).into_iter().filter(|path| path.ends_with("esmd.yaml"));
+    let configurations: Vec<_> = yaml_files(Path::new("config")).into_iter().chain(deployed).collect();
+
+    assert!(configurations.len() > 2, "only {configurations:?} was found");
+    for path in configurations {
+        let output = esmd(&["check", path.to_str().expect("the path is text")]);
+
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
 }
 
 #[test]
@@ -175,6 +188,20 @@ fn documented_rows(heading: &str) -> impl Iterator<Item = [String; 3]> {
         })
         .collect();
     rows.into_iter()
+}
+
+/// The YAML files of a folder and of all folders below it.
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the folder can be read").path();
+        if path.is_dir() {
+            files.extend(yaml_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(path);
+        }
+    }
+    files
 }
 
 fn esmd(arguments: &[&str]) -> Output {
