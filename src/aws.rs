@@ -27,18 +27,21 @@ pub enum Service {
     Sqs,
     /// Streams.
     Kinesis,
+    /// Streams of tables.
+    DynamodbStreams,
     /// Functions.
     Lambda,
 }
 
 impl Service {
-    const ALL: [Self; 3] = [Self::Sqs, Self::Kinesis, Self::Lambda];
+    const ALL: [Self; 4] = [Self::Sqs, Self::Kinesis, Self::DynamodbStreams, Self::Lambda];
 
     /// The environment variable that sets this service's endpoint alone.
     const fn endpoint_variable(self) -> &'static str {
         match self {
             Self::Sqs => "AWS_ENDPOINT_URL_SQS",
             Self::Kinesis => "AWS_ENDPOINT_URL_KINESIS",
+            Self::DynamodbStreams => "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
             Self::Lambda => "AWS_ENDPOINT_URL_LAMBDA",
         }
     }
@@ -49,6 +52,7 @@ impl fmt::Display for Service {
         formatter.write_str(match self {
             Self::Sqs => "SQS",
             Self::Kinesis => "Kinesis",
+            Self::DynamodbStreams => "DynamoDB Streams",
             Self::Lambda => "Lambda",
         })
     }
@@ -83,6 +87,7 @@ pub struct Aws {
     endpoints: [Option<String>; Service::ALL.len()],
     sqs: aws_sdk_sqs::Client,
     kinesis: aws_sdk_kinesis::Client,
+    dynamodb_streams: aws_sdk_dynamodbstreams::Client,
     lambda: aws_sdk_lambda::Client,
 }
 
@@ -109,6 +114,9 @@ impl Aws {
             kinesis: aws_sdk_kinesis::Client::from_conf(
                 aws_sdk_kinesis::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build(),
             ),
+            dynamodb_streams: aws_sdk_dynamodbstreams::Client::from_conf(
+                aws_sdk_dynamodbstreams::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build(),
+            ),
             lambda: aws_sdk_lambda::Client::from_conf(
                 aws_sdk_lambda::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build(),
             ),
@@ -134,6 +142,11 @@ impl Aws {
     /// The client of Kinesis.
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
         self.kinesis.clone()
+    }
+
+    /// The client of `DynamoDB` Streams.
+    pub fn dynamodb_streams(&self) -> aws_sdk_dynamodbstreams::Client {
+        self.dynamodb_streams.clone()
     }
 
     /// The client of Lambda.
@@ -225,11 +238,19 @@ mod tests {
         assert_eq!(endpoints[Service::Kinesis as usize].as_deref(), Some(GENERAL));
     }
 
+    /// The SDK reads this variable by itself, so ours must be the same.
+    #[test]
+    fn the_streams_of_tables_have_an_endpoint_of_their_own() {
+        let variables = [("AWS_ENDPOINT_URL_DYNAMODB", GENERAL), ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", OWN)];
+        let endpoints = endpoints(&SdkConfig::builder().build(), environment(&variables)).unwrap();
+        assert_eq!(endpoints[Service::DynamodbStreams as usize].as_deref(), Some(OWN));
+    }
+
     #[test]
     fn ignored_endpoints_are_not_reported() {
         let variables = [("AWS_ENDPOINT_URL_SQS", OWN), (IGNORE_ENDPOINTS_VARIABLE, "TRUE")];
         let endpoints = endpoints(&SdkConfig::builder().build(), environment(&variables)).unwrap();
-        assert_eq!(endpoints, [None, None, None]);
+        assert_eq!(endpoints, [None, None, None, None]);
     }
 
     #[test]

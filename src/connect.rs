@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 
 use crate::aws::Aws;
 use crate::clock::Clock;
-use crate::mapping::{EsmdSettings, EventSourceMapping, SourceSettings};
+use crate::mapping::{EsmdSettings, EventSourceMapping, SourceSettings, StreamKind};
+use crate::source::dynamodb::DynamodbSource;
 use crate::source::kinesis::{KinesisSource, Stream};
 use crate::source::sqs::{SqsSettings, SqsSource};
 use crate::source::{Source, SourceError};
@@ -70,14 +71,22 @@ impl Connector for AwsConnector {
                     Ok(Arc::new(source) as Arc<dyn Source>)
                 })
             }
-            SourceSettings::Stream(_) => {
-                let stream = Stream {
-                    arn: arn.as_str().to_owned(),
-                    region: arn.region().to_owned(),
-                    invoke_identity_arn: function.role_arn.clone(),
+            SourceSettings::Stream(settings) => {
+                let source: Arc<dyn Source> = match settings.kind {
+                    StreamKind::Kinesis => {
+                        let stream = Stream {
+                            arn: arn.as_str().to_owned(),
+                            region: arn.region().to_owned(),
+                            invoke_identity_arn: function.role_arn.clone(),
+                        };
+                        let source = KinesisSource::new(self.aws.kinesis(), stream, self.clock.clone());
+                        Arc::new(source.with_poll_interval(self.shard_poll_interval))
+                    }
+                    StreamKind::Dynamodb => {
+                        let source = DynamodbSource::new(self.aws.dynamodb_streams(), arn.as_str());
+                        Arc::new(source.with_poll_interval_at_most(self.shard_poll_interval))
+                    }
                 };
-                let source = KinesisSource::new(self.aws.kinesis(), stream, self.clock.clone());
-                let source: Arc<dyn Source> = Arc::new(source.with_poll_interval(self.shard_poll_interval));
                 Box::pin(std::future::ready(Ok(source)))
             }
         }

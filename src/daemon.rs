@@ -135,7 +135,11 @@ fn validate(
     aws: &Aws,
 ) -> anyhow::Result<(MappingDocument, EventSourceMapping)> {
     let service = document.event_source_arn.as_deref().and_then(|arn| arn.split(':').nth(2));
-    let service = if service == Some("kinesis") { Service::Kinesis } else { Service::Sqs };
+    let service = match service {
+        Some("kinesis") => Service::Kinesis,
+        Some("dynamodb") => Service::DynamodbStreams,
+        _ => Service::Sqs,
+    };
     let scope = Scope {
         region: Some(aws.region().to_owned()),
         custom_endpoint: aws.endpoint(service).is_some(),

@@ -20,7 +20,7 @@ use crate::core::batch::Batch;
 use crate::core::outcome::Outcome;
 use crate::core::record::{Received, ShardId};
 use crate::core::status::Status;
-use crate::mapping::{EventSourceMapping, SourceSettings};
+use crate::mapping::{EventSourceMapping, SourceSettings, StreamKind};
 
 /// Every metric: name, unit, help. Labels are `mapping` throughout, and what the table in `docs/metrics.md` adds.
 const COUNTERS: &[(&str, &str)] = &[
@@ -127,7 +127,10 @@ pub fn build_info() {
 pub fn describe_mapping(uuid: Uuid, mapping: &EventSourceMapping) {
     let source_type = match &mapping.source {
         SourceSettings::Queue(_) => "sqs",
-        SourceSettings::Stream(_) => "kinesis",
+        SourceSettings::Stream(stream) => match stream.kind {
+            StreamKind::Kinesis => "kinesis",
+            StreamKind::Dynamodb => "dynamodb",
+        },
     };
     let labels = [
         ("mapping", uuid.to_string()),

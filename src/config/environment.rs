@@ -16,6 +16,8 @@ pub struct Environment {
     pub sqs_endpoint: bool,
     /// Whether Kinesis has an endpoint of its own.
     pub kinesis_endpoint: bool,
+    /// Whether `DynamoDB` Streams has an endpoint of its own.
+    pub dynamodb_streams_endpoint: bool,
     /// Where state is kept if no setting says it; `None` if the environment names no place.
     pub state_directory: Option<PathBuf>,
 }
@@ -29,6 +31,7 @@ impl Environment {
             region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
             sqs_endpoint: endpoint("AWS_ENDPOINT_URL_SQS"),
             kinesis_endpoint: endpoint("AWS_ENDPOINT_URL_KINESIS"),
+            dynamodb_streams_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB_STREAMS"),
             state_directory: state_directory(variable),
         }
     }
@@ -37,7 +40,7 @@ impl Environment {
     /// `run` judges regions when the profile has been read.
     #[must_use]
     pub fn without_aws(self) -> Self {
-        Self { region: None, sqs_endpoint: true, kinesis_endpoint: true, ..self }
+        Self { region: None, sqs_endpoint: true, kinesis_endpoint: true, dynamodb_streams_endpoint: true, ..self }
     }
 
     /// The scope in which a mapping of this source is judged.
@@ -46,6 +49,7 @@ impl Environment {
         let custom_endpoint = match event_source_arn.and_then(|arn| arn.split(':').nth(2)) {
             Some("sqs") => self.sqs_endpoint,
             Some("kinesis") => self.kinesis_endpoint,
+            Some("dynamodb") => self.dynamodb_streams_endpoint,
             _ => false,
         };
         Scope { region: self.region.clone(), custom_endpoint, now }
@@ -87,13 +91,19 @@ mod tests {
 
     #[test]
     fn an_endpoint_of_one_service_is_no_endpoint_of_another() {
-        let environment =
-            environment(&[("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:4566"), ("AWS_REGION", "eu-west-1")]);
+        let environment = environment(&[
+            ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:4566"),
+            ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", "http://127.0.0.1:4567"),
+            ("AWS_REGION", "eu-west-1"),
+        ]);
 
         let queue = environment.scope(Some("arn:aws:sqs:elsewhere:123456789012:q"), Timestamp::UNIX_EPOCH);
         let stream = environment.scope(Some("arn:aws:kinesis:elsewhere:123456789012:stream/s"), Timestamp::UNIX_EPOCH);
 
-        assert_eq!((queue.custom_endpoint, stream.custom_endpoint), (true, false));
+        let table = "arn:aws:dynamodb:ddblocal:000000000000:table/t/stream/2026-01-31T09:30:00.000";
+        let table = environment.scope(Some(table), Timestamp::UNIX_EPOCH);
+
+        assert_eq!((queue.custom_endpoint, stream.custom_endpoint, table.custom_endpoint), (true, false, true));
         assert_eq!(queue.region.as_deref(), Some("eu-west-1"));
     }
 

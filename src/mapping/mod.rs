@@ -41,7 +41,7 @@ impl EventSourceMapping {
 pub enum SourceSettings {
     /// An SQS queue.
     Queue(QueueSettings),
-    /// A Kinesis stream.
+    /// A Kinesis stream, or the stream of a `DynamoDB` table.
     Stream(StreamSettings),
 }
 
@@ -61,10 +61,21 @@ pub struct QueueSettings {
 pub struct StreamSettings {
     /// The stream.
     pub arn: SourceArn,
+    /// Whose stream it is.
+    pub kind: StreamKind,
     /// Where a shard without checkpoint begins.
     pub starting_position: StartingPosition,
     /// Concurrent batches per shard, 1–10.
     pub parallelization_factor: u32,
+}
+
+/// The services that have streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamKind {
+    /// A Kinesis data stream.
+    Kinesis,
+    /// The stream of a `DynamoDB` table.
+    Dynamodb,
 }
 
 /// Where reading a stream begins (`docs/semantics.md` 6.1).

@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::arn::{FunctionName, FunctionNameError, Service, SourceArn, SourceArnError, is_aws_region};
 use super::document::{EsmdDocument, MappingDocument};
 use super::{
-    Batching, EsmdSettings, EventSourceMapping, QueueSettings, SourceSettings, StartingPosition, StreamSettings,
+    Batching, EsmdSettings, EventSourceMapping, QueueSettings, SourceSettings, StartingPosition, StreamKind,
+    StreamSettings,
 };
 
 /// What a document is judged against, besides itself.
@@ -78,7 +79,7 @@ impl EventSourceMapping {
 enum Kind {
     Standard,
     Fifo,
-    Stream,
+    Stream(StreamKind),
 }
 
 /// A member that can be judged by itself, once the kind of source is known.
@@ -137,9 +138,9 @@ impl<'document> Check<'document> {
         let rule = match arn.service() {
             Service::Sqs if arn.name().strip_suffix(".fifo").is_some() => return Some((arn, Kind::Fifo)),
             Service::Sqs => return Some((arn, Kind::Standard)),
-            Service::Kinesis => return Some((arn, Kind::Stream)),
+            Service::Kinesis => return Some((arn, Kind::Stream(StreamKind::Kinesis))),
+            Service::DynamodbStreams => return Some((arn, Kind::Stream(StreamKind::Dynamodb))),
             Service::KinesisConsumer => format!("enhanced fan-out {NOT_YET}"),
-            Service::DynamodbStreams => format!("reading DynamoDB streams {NOT_YET}"),
             Service::Other => UNRECOGNIZED_SOURCE.to_owned(),
         };
         self.refuse("EventSourceArn", rule);
@@ -222,8 +223,13 @@ impl<'document> Check<'document> {
     /// The starting position, unless it is refused or the source has none.
     fn starting_position(&mut self, kind: Option<Kind>, now: Timestamp) -> Option<StartingPosition> {
         let position = self.document.starting_position.as_deref().filter(|text| !text.is_empty());
-        let has_position = kind.map_or(position.is_some(), |kind| kind == Kind::Stream);
+        let has_position = kind.map_or(position.is_some(), |kind| matches!(kind, Kind::Stream(_)));
         if !has_position {
+            return None;
+        }
+        if position == Some("AT_TIMESTAMP") && kind == Some(Kind::Stream(StreamKind::Dynamodb)) {
+            let arn = self.document.event_source_arn.as_deref().unwrap_or_default();
+            self.refuse("StartingPosition", format!("Unsupported starting position for arn type: {arn}"));
             return None;
         }
         let timestamp = self.document.starting_position_timestamp;
@@ -256,8 +262,8 @@ impl<'document> Check<'document> {
             self.document.esmd.as_ref().and_then(|esmd| esmd.invoke_identity_arn.as_deref()).unwrap_or_default();
         if !given.is_empty() && !given.starts_with("arn:") {
             self.refuse("Esmd.InvokeIdentityArn", "must be the ARN of the function's role");
-        } else if !given.is_empty() && matches!(kind, Some(Kind::Standard | Kind::Fifo)) {
-            self.refuse("Esmd.InvokeIdentityArn", "is shown in the events of streams only");
+        } else if !given.is_empty() && kind.is_some_and(|kind| kind != Kind::Stream(StreamKind::Kinesis)) {
+            self.refuse("Esmd.InvokeIdentityArn", "is shown in the events of Kinesis streams only");
         }
     }
 
@@ -298,13 +304,17 @@ fn build(
             fifo: kind == Kind::Fifo,
             maximum_concurrency: scaling.and_then(|scaling| scaling.maximum_concurrency).map(within_bounds),
         }),
-        Kind::Stream => SourceSettings::Stream(StreamSettings {
+        Kind::Stream(kind) => SourceSettings::Stream(StreamSettings {
             arn,
+            kind,
             starting_position: starting_position.expect("a stream in which nothing is wrong has a starting position"),
             parallelization_factor: document.parallelization_factor.map_or(1, within_bounds),
         }),
     };
-    let size_default = if kind == Kind::Stream { STREAM_BATCH_SIZE_DEFAULT } else { QUEUE_BATCH_SIZE_DEFAULT };
+    let size_default = match kind {
+        Kind::Standard | Kind::Fifo => QUEUE_BATCH_SIZE_DEFAULT,
+        Kind::Stream(_) => STREAM_BATCH_SIZE_DEFAULT,
+    };
     EventSourceMapping {
         source,
         function,
@@ -350,9 +360,10 @@ impl Member {
     }
 }
 
-const ALL: &[Kind] = &[Kind::Standard, Kind::Fifo, Kind::Stream];
+const ALL: &[Kind] =
+    &[Kind::Standard, Kind::Fifo, Kind::Stream(StreamKind::Kinesis), Kind::Stream(StreamKind::Dynamodb)];
 const QUEUES: &[Kind] = &[Kind::Standard, Kind::Fifo];
-const STREAMS: &[Kind] = &[Kind::Stream];
+const STREAMS: &[Kind] = &[Kind::Stream(StreamKind::Kinesis), Kind::Stream(StreamKind::Dynamodb)];
 /// Sources that esmd does not read at all: Kafka, MQ, `DocumentDB`.
 const NONE: &[Kind] = &[];
 

@@ -1,8 +1,13 @@
 //! Where records come from. A [`Source`] lists its shards and settles queue messages; a [`Receiver`] reads one shard.
 //! Receivers render what they read, so nothing behind them knows a wire format.
 
+pub mod dynamodb;
 pub mod kinesis;
+mod limits;
+#[cfg(test)]
+mod script;
 pub mod sqs;
+mod stream_errors;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use esmd::core::record::ShardId;
 use esmd::engine::{Board, CutOff, Desired, Engine, Shared};
 use esmd::mapping::{
     Batching, EsmdSettings, EventSourceMapping, QueueSettings as MappingOfQueue, SourceSettings, StartingPosition,
-    StreamSettings,
+    StreamKind, StreamSettings,
 };
 use esmd::source::Source;
 use esmd::store::{LeaseRow, MappingOrigin, StateStore, StoredMapping};
@@ -53,6 +53,7 @@ impl World<FakeStream> {
         let source = FakeStream::new(clock.clone(), arn, shards);
         let settings = SourceSettings::Stream(StreamSettings {
             arn: arn.parse().unwrap(),
+            kind: StreamKind::Kinesis,
             starting_position: StartingPosition::TrimHorizon,
             parallelization_factor: 1,
         });

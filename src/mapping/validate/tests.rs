@@ -255,18 +255,42 @@ fn values_that_ask_for_nothing_pass_on_every_source() {
 
 #[test]
 fn sources_of_later_versions_are_refused_by_name() {
-    for (resource, rule) in [
-        (
-            "kinesis:eu-west-1:123456789012:stream/clicks/consumer/fast:1",
-            "enhanced fan-out is not supported yet by this version of esmd",
-        ),
-        (
-            "dynamodb:eu-west-1:123456789012:table/users/stream/2026-01-31T09:30:00.000",
-            "reading DynamoDB streams is not supported yet by this version of esmd",
-        ),
-    ] {
-        assert_refused(stream(json!({"EventSourceArn": format!("arn:aws:{resource}")})), "EventSourceArn", rule);
-    }
+    let consumer = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks/consumer/fast:1";
+    let rule = "enhanced fan-out is not supported yet by this version of esmd";
+    assert_refused(stream(json!({"EventSourceArn": consumer})), "EventSourceArn", rule);
+}
+
+#[test]
+fn a_tables_stream_is_a_stream_of_dynamodb() {
+    let mapping = validate(table(json!({"StartingPosition": "LATEST", "ParallelizationFactor": 10})));
+    let SourceSettings::Stream(settings) = mapping.expect("nothing is wrong").source else { panic!("a stream") };
+    assert_eq!((settings.kind, settings.arn.as_str()), (StreamKind::Dynamodb, TABLE_STREAM));
+    assert_eq!((settings.starting_position, settings.parallelization_factor), (StartingPosition::Latest, 10));
+}
+
+/// `docs/semantics.md` 1.7 (invariant 12)
+#[test]
+fn a_tables_stream_cannot_start_at_an_instant() {
+    let timestamp = json!(1_760_700_000);
+    let document = table(json!({"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": timestamp}));
+    let rule = format!("Unsupported starting position for arn type: {TABLE_STREAM}");
+    assert_refused(document, "StartingPosition", &rule);
+}
+
+/// `docs/semantics.md` 1.7: `DynamoDB` Local's own region.
+#[test]
+fn a_tables_stream_of_a_local_server_needs_its_endpoint() {
+    let arn = "arn:aws:dynamodb:ddblocal:000000000000:table/users/stream/2026-01-31T09:30:00.000";
+    let document = read(table(json!({"EventSourceArn": arn})));
+    assert!(EventSourceMapping::from_document(&document, &scope()).is_err());
+    assert!(EventSourceMapping::from_document(&document, &Scope { custom_endpoint: true, ..scope() }).is_ok());
+}
+
+/// `docs/semantics.md` 2.4: an event of a table names no role.
+#[test]
+fn a_tables_stream_shows_no_role() {
+    let document = table(json!({"Esmd": {"InvokeIdentityArn": "arn:aws:iam::123456789012:role/worker"}}));
+    assert_refused(document, "Esmd.InvokeIdentityArn", "is shown in the events of Kinesis streams only");
 }
 
 /// `docs/semantics.md` 1.7
@@ -316,7 +340,7 @@ fn a_function_must_be_named_in_an_accepted_form() {
 fn the_invoke_identity_is_an_arn_and_for_streams_only() {
     let role = json!({"Esmd": {"InvokeIdentityArn": "arn:aws:iam::123456789012:role/fn"}});
     assert!(validate(stream(role.clone())).is_ok());
-    assert_refused(queue(role), "Esmd.InvokeIdentityArn", "is shown in the events of streams only");
+    assert_refused(queue(role), "Esmd.InvokeIdentityArn", "is shown in the events of Kinesis streams only");
     assert_refused(
         stream(json!({"Esmd": {"InvokeIdentityArn": "admin"}})),
         "Esmd.InvokeIdentityArn",
@@ -461,6 +485,10 @@ fn stream(members: Value) -> Value {
     merged(json!({"FunctionName": "fn", "EventSourceArn": source, "StartingPosition": "TRIM_HORIZON"}), members)
 }
 
+fn table(members: Value) -> Value {
+    merged(stream(json!({"EventSourceArn": TABLE_STREAM})), members)
+}
+
 fn merged(mut document: Value, members: Value) -> Value {
     merge(&mut document, members);
     document
@@ -494,3 +522,5 @@ fn rules(judged: Result<EventSourceMapping, ValidationErrors>) -> Vec<(String, S
 fn assert_refused(document: Value, field: &str, rule: &str) {
     assert_eq!(rules(validate(document)), [(field.to_owned(), rule.to_owned())]);
 }
+
+const TABLE_STREAM: &str = "arn:aws:dynamodb:eu-west-1:123456789012:table/users/stream/2026-01-31T09:30:00.000";

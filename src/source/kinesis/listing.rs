@@ -3,8 +3,8 @@
 
 use aws_sdk_kinesis::{Client, types};
 
-use super::source_error;
 use crate::core::record::ShardId;
+use crate::source::stream_errors::source_error;
 use crate::source::{Shard, SourceError};
 
 /// Lists all shards of the stream, `shards_per_page` with each call.

@@ -1,7 +1,6 @@
-//! Kinesis data streams, polled: lists shards, opens receivers and turns the SDK's errors into [`SourceError`]. Nothing
-//! outside this module sees an SDK type but the client that it is given.
+//! Kinesis data streams, polled: lists shards and opens receivers. Nothing outside this module sees an SDK type but the
+//! client that it is given.
 
-mod limits;
 mod listing;
 mod receiver;
 
@@ -12,13 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use futures_util::future::BoxFuture;
 
-use self::limits::ReadLimits;
 use self::receiver::ShardReceiver;
-use super::{BoxError, Receiver, Source, SourceError};
-use crate::aws::cause;
+use super::limits::ReadLimits;
+use super::{Receiver, Source, SourceError};
 use crate::clock::Clock;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::ShardId;
@@ -49,7 +46,7 @@ impl KinesisSource {
     /// For a client that does not retry by itself: the callers of a source do.
     #[must_use]
     pub fn new(client: Client, stream: Stream, clock: Clock) -> Self {
-        Self { stream: Arc::new(stream), client, clock, limits: ReadLimits::default(), shards_per_page: 1_000 }
+        Self { stream: Arc::new(stream), client, clock, limits: ReadLimits::KINESIS, shards_per_page: 1_000 }
     }
 
     /// How often a shard without new records is asked, 1 s unless told otherwise (`docs/semantics.md` 6.2). The limits
@@ -87,38 +84,4 @@ impl Source for KinesisSource {
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
         Box::pin(std::future::ready(vec![Settled::Confirmed; settlements.len()]))
     }
-}
-
-/// What a failed call means (`docs/semantics.md` 6.2). Kinesis answers 400 to nearly everything, so the code counts.
-fn source_error<E>(error: SdkError<E>) -> SourceError
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let variant: fn(BoxError) -> SourceError = match error.code().unwrap_or_default() {
-        "ProvisionedThroughputExceededException"
-        | "LimitExceededException"
-        | "ThrottlingException"
-        | "Throttling"
-        | "RequestLimitExceeded"
-        | "TooManyRequestsException"
-        | "KMSThrottlingException" => SourceError::Throttled,
-        "AccessDeniedException"
-        | "AccessDenied"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "IncompleteSignatureException"
-        | "MissingAuthenticationTokenException"
-        | "ExpiredTokenException"
-        | "OptInRequired"
-        | "KMSAccessDeniedException"
-        | "KMSDisabledException"
-        | "KMSInvalidStateException"
-        | "KMSNotFoundException"
-        | "KMSOptInRequired" => SourceError::Denied,
-        "ResourceNotFoundException" => SourceError::Missing,
-        _ => SourceError::Transient,
-    };
-    variant(cause(error))
 }

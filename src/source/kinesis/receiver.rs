@@ -12,13 +12,14 @@ use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{self, ShardIteratorType};
 use futures_util::future::BoxFuture;
 
-use super::limits::{Pace, ReadLimits, is_at_tip};
-use super::{Stream, source_error};
+use super::Stream;
 use crate::clock::Clock;
 use crate::core::Timestamp;
 use crate::core::checkpoint::UpTo;
 use crate::core::record::{OrderingKey, Origin, Position, Received, Record, SequenceNumber, ShardId};
 use crate::event::kinesis::{Renderer, StreamRecord};
+use crate::source::limits::{Pace, ReadLimits, is_at_tip};
+use crate::source::stream_errors::source_error;
 use crate::source::{Receiver, SourceError};
 
 /// The reader of one shard. Its iterator is requested when it is needed.

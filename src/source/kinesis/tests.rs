@@ -1,21 +1,15 @@
-//! The adapter against a server that follows a script: what no stand-in can be made to do on demand.
+//! The adapter against a server that follows a script.
 
 #![allow(clippy::unwrap_used)] // tests may
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
-use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::core::Timestamp;
 use crate::core::checkpoint::UpTo;
-use crate::core::record::{Origin, Position, Received, SequenceNumber};
+use crate::core::record::{Position, SequenceNumber};
+use crate::source::script::{Answer, Server, html, iterator, json_answer, numbers, refusal};
 
 /// `docs/semantics.md` 6.2: after the last record read, never the starting position; a reader that a full lane held up
 /// for five minutes is normal, so it shows as nothing.
@@ -30,7 +24,7 @@ async fn an_iterator_that_went_stale_is_replaced_after_the_last_record_read() {
             page(&["103"], Some("fourth")),
         ])
         .await;
-        let mut receiver = server.open(UpTo::TrimHorizon);
+        let mut receiver = open(&server, UpTo::TrimHorizon);
 
         let read = [receiver.receive(10).await.unwrap(), receiver.receive(10).await.unwrap()];
 
@@ -57,7 +51,7 @@ async fn a_new_iterator_that_is_refused_is_an_error_and_not_a_loop() {
         page(&["101"], Some("third")),
     ])
     .await;
-    let mut receiver = server.open(UpTo::TrimHorizon);
+    let mut receiver = open(&server, UpTo::TrimHorizon);
 
     assert!(matches!(receiver.receive(10).await, Err(SourceError::Transient(_))));
 
@@ -80,7 +74,7 @@ async fn three_unexplained_errors_in_a_row_replace_the_iterator() {
         page(&["102"], Some("fifth")),
     ])
     .await;
-    let mut receiver = server.open(UpTo::TrimHorizon);
+    let mut receiver = open(&server, UpTo::TrimHorizon);
 
     let mut failures = 0;
     let mut records = Vec::new();
@@ -112,7 +106,7 @@ async fn a_latest_shard_begins_at_its_instant_each_time() {
         page(&[], Some("fourth")),
     ])
     .await;
-    let mut receiver = server.open(UpTo::Latest(Timestamp::from_millis(1_760_700_000_507)));
+    let mut receiver = open(&server, UpTo::Latest(Timestamp::from_millis(1_760_700_000_507)));
 
     receiver.receive(10).await.unwrap();
     receiver.receive(10).await.unwrap();
@@ -130,7 +124,7 @@ async fn a_latest_instant_ahead_of_the_servers_clock_begins_at_the_tip() {
     let server =
         Server::start([refusal(400, "InvalidArgumentException"), iterator("first"), page(&["101"], Some("second"))])
             .await;
-    let mut receiver = server.open(UpTo::Latest(Timestamp::from_millis(NOW_MILLIS)));
+    let mut receiver = open(&server, UpTo::Latest(Timestamp::from_millis(NOW_MILLIS)));
 
     assert_eq!(numbers(&receiver.receive(10).await.unwrap()), ["101"]);
 
@@ -140,7 +134,7 @@ async fn a_latest_instant_ahead_of_the_servers_clock_begins_at_the_tip() {
 #[tokio::test]
 async fn a_latest_instant_long_past_is_never_given_up_for_the_tip() {
     let server = Server::start([refusal(400, "InvalidArgumentException")]).await;
-    let mut receiver = server.open(UpTo::Latest(Timestamp::from_millis(NOW_MILLIS - 3_600_000)));
+    let mut receiver = open(&server, UpTo::Latest(Timestamp::from_millis(NOW_MILLIS - 3_600_000)));
 
     assert!(matches!(receiver.receive(10).await, Err(SourceError::Transient(_))));
     server.expect_calls(&[("GetShardIterator", json!({"ShardIteratorType": "AT_TIMESTAMP"}))]);
@@ -152,7 +146,7 @@ async fn a_position_that_was_trimmed_reads_on_at_the_oldest_record() {
     let server =
         Server::start([refusal(400, "InvalidArgumentException"), iterator("first"), page(&["201"], Some("second"))])
             .await;
-    let mut receiver = server.open(UpTo::After(Position::from(SequenceNumber::new("101"))));
+    let mut receiver = open(&server, UpTo::After(Position::from(SequenceNumber::new("101"))));
 
     assert_eq!(numbers(&receiver.receive(10).await.unwrap()), ["201"]);
 
@@ -188,7 +182,7 @@ async fn a_new_beginning_is_told_with_the_first_records_that_come() {
 #[tokio::test]
 async fn a_shard_ends_with_its_last_records_and_stays_ended() {
     let server = Server::start([iterator("first"), page(&["101"], None)]).await;
-    let mut receiver = server.open(UpTo::TrimHorizon);
+    let mut receiver = open(&server, UpTo::TrimHorizon);
 
     let last = receiver.receive(10).await.unwrap();
     let again = receiver.receive(10).await.unwrap();
@@ -202,7 +196,7 @@ async fn a_shard_ends_with_its_last_records_and_stays_ended() {
 async fn a_shard_whose_checkpoint_says_ended_is_not_asked() {
     let server = Server::start([]).await;
 
-    assert!(server.open(UpTo::Ended).receive(10).await.unwrap().ended);
+    assert!(open(&server, UpTo::Ended).receive(10).await.unwrap().ended);
 
     assert!(server.calls().is_empty());
 }
@@ -212,7 +206,7 @@ async fn a_shard_whose_checkpoint_says_ended_is_not_asked() {
 async fn a_receive_never_asks_for_more_than_a_call_returns() {
     let server = Server::start([iterator("first"), page(&[], Some("second"))]).await;
 
-    server.open(UpTo::TrimHorizon).receive(50_000).await.unwrap();
+    open(&server, UpTo::TrimHorizon).receive(50_000).await.unwrap();
 
     assert_eq!(server.calls()[1].1["Limit"], 10_000);
 }
@@ -226,7 +220,7 @@ async fn a_listing_is_continued_with_the_token_alone() {
     ])
     .await;
 
-    assert_eq!(ids(&server.source().shards().await.unwrap()), ["0", "1", "2"]);
+    assert_eq!(ids(&source(&server).shards().await.unwrap()), ["0", "1", "2"]);
 
     let calls = server.calls();
     assert_eq!(calls[0].1, json!({"StreamARN": STREAM, "MaxResults": 1_000}));
@@ -251,7 +245,7 @@ async fn a_listing_whose_token_is_refused_describes_the_stream_page_by_page() {
         ])
         .await;
 
-        assert_eq!(ids(&server.source().shards().await.unwrap()), ["0", "1", "2", "3"]);
+        assert_eq!(ids(&source(&server).shards().await.unwrap()), ["0", "1", "2", "3"]);
 
         server.expect_calls(&[
             ("ListShards", json!({})),
@@ -270,7 +264,7 @@ async fn a_listing_is_whole_or_an_error() {
     ])
     .await;
 
-    assert!(matches!(server.source().shards().await, Err(SourceError::Throttled(_))));
+    assert!(matches!(source(&server).shards().await, Err(SourceError::Throttled(_))));
 }
 
 /// `docs/semantics.md` 6.3: parents of splits and merges; a shard with an ending number takes no more records.
@@ -284,7 +278,7 @@ async fn a_listing_tells_parents_and_whether_a_shard_is_open() {
     merged["SequenceNumberRange"]["EndingSequenceNumber"] = json!("9");
     let server = Server::start([json_answer(&json!({"Shards": [split, merged]}))]).await;
 
-    let shards = server.source().shards().await.unwrap();
+    let shards = source(&server).shards().await.unwrap();
 
     assert_eq!(
         shards,
@@ -313,7 +307,7 @@ async fn each_refusal_has_its_meaning() {
     ] {
         let server = Server::start([iterator("first"), refusal(400, code)]).await;
 
-        let error = server.open(UpTo::TrimHorizon).receive(10).await.unwrap_err();
+        let error = open(&server, UpTo::TrimHorizon).receive(10).await.unwrap_err();
 
         assert!(format!("{error:?}").starts_with(meaning), "{code}: {error:?}");
     }
@@ -324,7 +318,7 @@ async fn each_refusal_has_its_meaning() {
 async fn a_receive_that_is_dropped_while_the_server_works_loses_nothing() {
     let server =
         Server::start([iterator("first"), page(&["101"], Some("second")), page(&["101"], Some("second"))]).await;
-    let mut receiver = server.open(UpTo::TrimHorizon);
+    let mut receiver = open(&server, UpTo::TrimHorizon);
     {
         let mut receive = receiver.receive(10);
         while server.calls().len() < 2 {
@@ -336,41 +330,14 @@ async fn a_receive_that_is_dropped_while_the_server_works_loses_nothing() {
     assert_eq!(numbers(&receiver.receive(10).await.unwrap()), ["101"]);
 }
 
-fn numbers(received: &Received) -> Vec<String> {
-    let number = |origin: &Origin| match origin {
-        Origin::Position(position) => position.sequence_number.as_str().to_owned(),
-        Origin::Message { .. } => panic!("a stream's record has a position"),
-    };
-    received.records.iter().map(|record| number(&record.origin)).collect()
-}
-
 fn ids(shards: &[Shard]) -> Vec<&str> {
     shards.iter().map(|shard| shard.id.as_str()).collect()
-}
-
-type Answer = (StatusCode, &'static str, String);
-
-fn json_answer(body: &Value) -> Answer {
-    (StatusCode::OK, "application/x-amz-json-1.1", body.to_string())
-}
-
-fn iterator(name: &str) -> Answer {
-    json_answer(&json!({"ShardIterator": name}))
 }
 
 fn page(numbers: &[&str], next: Option<&str>) -> Answer {
     let record = |number: &&str| json!({"SequenceNumber": number, "PartitionKey": "k", "Data": "aGVsbG8=", "ApproximateArrivalTimestamp": 1.5});
     let records: Vec<Value> = numbers.iter().map(record).collect();
     json_answer(&json!({"Records": records, "NextShardIterator": next, "MillisBehindLatest": 0}))
-}
-
-fn refusal(status: u16, code: &str) -> Answer {
-    let body = json!({"__type": code, "message": "no"}).to_string();
-    (StatusCode::from_u16(status).unwrap(), "application/x-amz-json-1.1", body)
-}
-
-fn html() -> Answer {
-    (StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<html><body>Internal Server Error</body></html>".to_owned())
 }
 
 fn shard(id: &str) -> Value {
@@ -381,76 +348,29 @@ fn shard(id: &str) -> Value {
     })
 }
 
-/// Answers one call after the other from its script and keeps what it was asked.
-struct Server {
-    script: Arc<Script>,
-    address: std::net::SocketAddr,
+fn source(server: &Server) -> KinesisSource {
+    let config = aws_sdk_kinesis::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(format!("http://{}", server.address))
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+        .retry_config(RetryConfig::disabled())
+        .build();
+    let stream = Stream {
+        arn: STREAM.into(),
+        region: "eu-west-1".into(),
+        invoke_identity_arn: "arn:aws:iam::111111111111:role/worker".into(),
+    };
+    let clock = Clock::new(|| Duration::from_millis(NOW_MILLIS));
+    let mut source = KinesisSource::new(Client::from_conf(config), stream, clock);
+    source.limits.poll_interval = Duration::ZERO;
+    source.limits.read_interval = Duration::ZERO;
+    source
 }
 
-#[derive(Default)]
-struct Script {
-    answers: Mutex<VecDeque<Answer>>,
-    calls: Mutex<Vec<(String, Value)>>,
-}
-
-impl Server {
-    async fn start<const COUNT: usize>(answers: [Answer; COUNT]) -> Self {
-        let script = Arc::new(Script { answers: Mutex::new(answers.into()), ..Script::default() });
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&script));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, router).await }); // ends with the test's runtime
-        Self { script, address }
-    }
-
-    fn source(&self) -> KinesisSource {
-        let config = aws_sdk_kinesis::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .endpoint_url(format!("http://{}", self.address))
-            .region(Region::new("eu-west-1"))
-            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
-            .retry_config(RetryConfig::disabled())
-            .build();
-        let stream = Stream {
-            arn: STREAM.into(),
-            region: "eu-west-1".into(),
-            invoke_identity_arn: "arn:aws:iam::111111111111:role/worker".into(),
-        };
-        let clock = Clock::new(|| Duration::from_millis(NOW_MILLIS));
-        let mut source = KinesisSource::new(Client::from_conf(config), stream, clock);
-        source.limits.poll_interval = Duration::ZERO;
-        source.limits.read_interval = Duration::ZERO;
-        source
-    }
-
-    fn open(&self, position: UpTo) -> Box<dyn Receiver> {
-        self.source().open(&ShardId::new("shardId-000000000000"), &Checkpoint::at(position))
-    }
-
-    fn calls(&self) -> Vec<(String, Value)> {
-        self.script.calls.lock().unwrap().clone()
-    }
-
-    /// Checks all calls in order, each for the members that are given.
-    fn expect_calls(&self, expected: &[(&str, Value)]) {
-        let calls = self.calls();
-        assert_eq!(calls.len(), expected.len(), "{calls:?}");
-        for ((action, body), (expected_action, members)) in calls.iter().zip(expected) {
-            assert_eq!(action, expected_action);
-            for (name, value) in members.as_object().unwrap() {
-                assert_eq!(&body[name], value, "{action} {name}");
-            }
-        }
-    }
-}
-
-async fn answer(State(script): State<Arc<Script>>, headers: HeaderMap, body: String) -> Response {
-    let target = headers["x-amz-target"].to_str().unwrap();
-    let action = target.rsplit('.').next().unwrap().to_owned();
-    script.calls.lock().unwrap().push((action, serde_json::from_str(&body).unwrap()));
-    let (status, content_type, body) = script.answers.lock().unwrap().pop_front().expect("a call beyond the script");
-    (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+fn open(server: &Server, position: UpTo) -> Box<dyn Receiver> {
+    source(server).open(&ShardId::new("shardId-000000000000"), &Checkpoint::at(position))
 }
 
 const STREAM: &str = "arn:aws:kinesis:eu-west-1:111111111111:stream/clicks";

@@ -1,5 +1,6 @@
-//! How often one shard may be read (`docs/semantics.md` 6.2). Knows nothing of records or calls: it is told when a read
-//! begins and what it brought. Invariant: reads of one shard keep both of its limits, also reads that were given up.
+//! How often one shard may be read (`docs/semantics.md` 6.2), by kind of stream. Knows nothing of records or calls: it is
+//! told when a read begins and what it brought. Invariant: reads of one shard keep all of its limits, also reads that
+//! were given up.
 
 use std::time::Duration;
 
@@ -10,20 +11,28 @@ use tokio::time::{Instant, sleep_until};
 pub(super) struct ReadLimits {
     /// Between the starts of two reads at the tip.
     pub poll_interval: Duration,
-    /// Between the starts of two reads anywhere: a shard answers five reads a second.
+    /// Between the starts of two reads anywhere.
     pub read_interval: Duration,
-    /// A shard gives no more than this; after a larger page it refuses reads until the time has made up for it.
-    pub bytes_per_second: u64,
+    /// A shard gives no more than this, if it has such a limit; after a larger page it refuses reads until the time has
+    /// made up for it.
+    pub bytes_per_second: Option<u64>,
 }
 
-impl Default for ReadLimits {
-    fn default() -> Self {
-        Self {
-            poll_interval: Duration::from_secs(1),
-            read_interval: Duration::from_millis(200),
-            bytes_per_second: 2 * 1024 * 1024,
-        }
-    }
+impl ReadLimits {
+    /// A Kinesis shard answers five reads a second.
+    pub const KINESIS: Self = Self {
+        poll_interval: Duration::from_secs(1),
+        read_interval: Duration::from_millis(200),
+        bytes_per_second: Some(2 * 1024 * 1024),
+    };
+
+    /// A `DynamoDB` shard has no limit that AWS tells, but each read is paid for. Ten pages a second hold ten times what a
+    /// partition takes in writes.
+    pub const DYNAMODB: Self = Self {
+        poll_interval: Duration::from_millis(250),
+        read_interval: Duration::from_millis(100),
+        bytes_per_second: None,
+    };
 }
 
 /// When one shard may be read next.
@@ -59,7 +68,8 @@ impl Pace {
     }
 
     fn time_for(&self, bytes: u64) -> Duration {
-        Duration::from_millis(bytes.saturating_mul(1_000) / self.limits.bytes_per_second)
+        let milliseconds = |bytes_per_second| bytes.saturating_mul(1_000) / bytes_per_second;
+        Duration::from_millis(self.limits.bytes_per_second.map_or(0, milliseconds))
     }
 }
 
@@ -83,7 +93,7 @@ mod tests {
     /// `docs/semantics.md` 6.2: base rate of one read a second.
     #[tokio::test(start_paused = true)]
     async fn a_shard_at_its_tip_is_read_once_a_second() {
-        let mut pace = Pace::new(ReadLimits::default());
+        let mut pace = Pace::new(ReadLimits::KINESIS);
         assert_eq!(waited(&mut pace).await, Duration::ZERO);
 
         pace.page_read(100, true);
@@ -94,7 +104,7 @@ mod tests {
     /// `docs/semantics.md` 6.2: behind the tip, five reads a second.
     #[tokio::test(start_paused = true)]
     async fn a_shard_with_more_to_give_is_read_on_within_five_reads_a_second() {
-        let mut pace = Pace::new(ReadLimits::default());
+        let mut pace = Pace::new(ReadLimits::KINESIS);
         pace.turn().await;
         let start = Instant::now();
 
@@ -109,7 +119,7 @@ mod tests {
     /// `docs/semantics.md` 6.2: 2 MiB a second; the shard refuses all reads for 5 s after a page of 10 MiB.
     #[tokio::test(start_paused = true)]
     async fn a_page_of_ten_mebibytes_rests_the_shard_for_five_seconds() {
-        let mut pace = Pace::new(ReadLimits::default());
+        let mut pace = Pace::new(ReadLimits::KINESIS);
         pace.turn().await;
 
         pace.page_read(10 * 1024 * 1024, false);
@@ -117,9 +127,20 @@ mod tests {
         assert_eq!(waited(&mut pace).await, Duration::from_secs(5));
     }
 
+    /// `docs/semantics.md` 6.2: base rate of four reads a second.
+    #[tokio::test(start_paused = true)]
+    async fn a_dynamodb_shard_at_its_tip_is_read_four_times_a_second() {
+        let mut pace = Pace::new(ReadLimits::DYNAMODB);
+        pace.turn().await;
+
+        pace.page_read(0, true);
+
+        assert_eq!(waited(&mut pace).await, Duration::from_millis(250));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_read_that_was_given_up_or_failed_uses_its_turn() {
-        let mut pace = Pace::new(ReadLimits::default());
+        let mut pace = Pace::new(ReadLimits::KINESIS);
 
         pace.turn().await;
 
@@ -128,7 +149,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn giving_up_a_wait_neither_takes_the_turn_nor_begins_the_wait_again() {
-        let mut pace = Pace::new(ReadLimits::default());
+        let mut pace = Pace::new(ReadLimits::KINESIS);
         pace.turn().await;
         pace.page_read(0, true);
 
