@@ -1,5 +1,5 @@
 # Every target does its own set-up. What must be on the machine: Rust with cargo-nextest, a C compiler, make,
-# Python 3.11, Node 20.
+# Python 3.11, Node 20, Java 17.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint build clean
@@ -29,4 +29,4 @@ build: ## Build target/debug/esmd
 clean: ## Stop a demo left running; remove all that was built, installed or written
 	./demo/run --stop
 	cargo clean
-	rm -rf target .venv .demo tests/harness/node_modules
+	rm -rf target .venv .demo tests/harness/node_modules tests/harness/dynamodb-local

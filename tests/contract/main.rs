@@ -4,9 +4,14 @@
 
 #[path = "../support/fakes/mod.rs"]
 mod fakes;
+#[path = "../support/http.rs"]
+mod http;
 #[path = "../support/memory_store.rs"]
 mod memory_store;
+#[path = "../support/table.rs"]
+mod table;
 
+mod dynamodb;
 mod kinesis;
 mod lambda;
 mod sqs;

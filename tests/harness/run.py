@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from packages import ROOT, SetupError, install_node, install_python
+from packages import ROOT, SetupError, install_dynamodb_local, install_node, install_python
 from servers import Server, running
 
 # Everything in one command and with one set of features: any other selection makes cargo build the AWS SDK again.
@@ -26,7 +26,11 @@ def main() -> int:
     try:
         if shutil.which("cargo-nextest") is None:
             raise SetupError("cargo-nextest is not installed: `cargo install cargo-nextest --locked`")
-        for name, install in (("python packages", install_python), ("node packages", install_node)):
+        for name, install in (
+            ("python packages", install_python),
+            ("node packages", install_node),
+            ("dynamodb local", install_dynamodb_local),
+        ):
             began = time.monotonic()
             _report(name, "installed" if install() else "unchanged", began)
         began = time.monotonic()

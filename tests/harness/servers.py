@@ -1,7 +1,7 @@
 """The servers that stand in for AWS: how each is started, when it is ready, and how all of them are stopped.
 
-Each runs in a process group of its own, listens on a loopback port below 32768, and logs to a file. `running()` stops what
-it started, whatever ends its block.
+Each runs in a process group of its own, listens on a loopback port below 32768, and logs to a file; DynamoDB Local alone
+binds every interface. `running()` stops what it started, whatever ends its block.
 """
 
 import os
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from packages import HERE, NODE_MODULES, STATE, VENV, SetupError
+from packages import DYNAMODB_LOCAL, HERE, NODE_MODULES, STATE, VENV, SetupError
 
 READY_SECONDS = 60
 STOP_SECONDS = 5
@@ -51,11 +51,17 @@ def running():
     """Starts all servers, yields them once they answer, and stops them at the end."""
     servers: list[Server] = []
     try:
-        ports = free_ports(4)
+        ports = free_ports(5)
         servers.append(_start_ministack(ports[0]))
         servers.append(_start_fauxqs(ports[1]))
         servers.append(_start_kinesis_local(ports[2], ports[3]))
-        health = {"ministack": "/_localstack/health", "fauxqs": "/health", "kinesis-local": "/healthcheck"}
+        servers.append(_start_dynamodb_local(ports[4]))
+        health = {
+            "ministack": "/_localstack/health",
+            "fauxqs": "/health",
+            "kinesis-local": "/healthcheck",
+            "dynamodb-local": "/",
+        }
         for server in servers:
             _wait_until_ready(server, health[server.name])
         yield servers
@@ -104,6 +110,13 @@ def _start_kinesis_local(port: int, tls_port: int) -> Server:
     return _start("kinesis-local", port, _node("main.js"), settings, folder)
 
 
+def _start_dynamodb_local(port: int) -> Server:
+    # It has no setting for the interface. A database for all, since one for each region would depend on the client's.
+    command = ["java", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"]
+    settings = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
+    return _start("dynamodb-local", port, [*command, *settings], {}, DYNAMODB_LOCAL)
+
+
 def _node(*arguments: str) -> list[str]:
     return ["node", "--require", str(HERE / "loopback.cjs"), *arguments]
 
@@ -133,6 +146,8 @@ def _wait_until_ready(server: Server, path: str) -> None:
         try:
             urllib.request.urlopen(server.url + path, timeout=2).close()
             return
+        except urllib.error.HTTPError:
+            return  # DynamoDB Local has no page for this: any answer will do
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     raise SetupError(f"{server.name} was not ready within {READY_SECONDS} s:\n{server.tail()}")

@@ -44,6 +44,12 @@ impl Installation {
         self.with_variable("AWS_ENDPOINT_URL_KINESIS", &server.url)
     }
 
+    /// The streams of tables are on this server.
+    #[must_use]
+    pub fn with_dynamodb_streams(self, server: &Server) -> Self {
+        self.with_variable("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", &server.url)
+    }
+
     /// Functions are here.
     #[must_use]
     pub fn with_function(self, function: &Function) -> Self {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::function::{Function, Invocation};
 
-/// One record's identity; the body of a message, the data of a stream record.
+/// One record's identity; the body of a message, the data of a stream record, the item of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The ordering key: a message group, a partition key.
@@ -26,11 +26,15 @@ impl Entry {
         serde_json::to_string(self).unwrap()
     }
 
-    /// Reads an element of an event's `Records`, of a queue or of a stream.
+    /// Reads an element of an event's `Records`, of a queue, a stream or a table.
     ///
     /// # Panics
     /// When the element is not of a record made from an entry.
     pub fn from_record(record: &Value) -> Self {
+        if let Some(item) = record["dynamodb"]["NewImage"].as_object() {
+            let (key, sequence) = (item["pk"]["S"].as_str().unwrap(), item["sequence"]["N"].as_str().unwrap());
+            return Self { key: key.to_owned(), sequence: sequence.parse().unwrap() };
+        }
         let parsed = match record["kinesis"]["data"].as_str() {
             Some(data) => serde_json::from_slice(&base64_simd::STANDARD.decode_to_vec(data).unwrap()),
             None => serde_json::from_str(record["body"].as_str().unwrap_or_default()),

@@ -14,3 +14,4 @@ pub mod http;
 pub mod ledger;
 pub mod ports;
 pub mod servers;
+pub mod table;

@@ -24,6 +24,11 @@ pub fn kinesis_local() -> Server {
     from_environment("kinesis-local", "ESMD_TEST_KINESIS_LOCAL")
 }
 
+/// Tables and their streams, as Amazon gives them for tests; its times are whole minutes, its region is `ddblocal`.
+pub fn dynamodb_local() -> Server {
+    from_environment("dynamodb-local", "ESMD_TEST_DYNAMODB_LOCAL")
+}
+
 fn from_environment(name: &'static str, variable: &str) -> Server {
     let url = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run `make test`"));
     Server { name, url: url.trim_end_matches('/').to_owned() }

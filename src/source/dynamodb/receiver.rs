@@ -29,6 +29,8 @@ pub(super) struct ShardReceiver {
     position: UpTo,
     /// Records created before this are skipped, until one is not.
     since: Option<Timestamp>,
+    /// Whether the stream tells times to the second, as far as was seen.
+    tells_seconds: bool,
     /// Where the source stands for us. If there is one, it stands at the position.
     iterator: Option<String>,
     /// Unexplained errors in a row on this iterator.
@@ -40,11 +42,22 @@ pub(super) struct ShardReceiver {
 impl ShardReceiver {
     pub fn new(client: Client, stream_arn: Arc<str>, shard: ShardId, position: UpTo, limits: ReadLimits) -> Self {
         let since = match &position {
-            UpTo::Latest(moment) | UpTo::AtTimestamp(moment) => Some(second_of(*moment)),
+            UpTo::Latest(moment) | UpTo::AtTimestamp(moment) => Some(*moment),
             UpTo::TrimHorizon | UpTo::After(_) | UpTo::Ended => None,
         };
         let pace = Pace::new(limits);
-        Self { client, stream_arn, shard, pace, position, since, iterator: None, failures: 0, restarted: false }
+        Self {
+            client,
+            stream_arn,
+            shard,
+            pace,
+            position,
+            since,
+            tells_seconds: false,
+            iterator: None,
+            failures: 0,
+            restarted: false,
+        }
     }
 
     async fn read(&mut self, max: usize) -> Result<Received, SourceError> {
@@ -153,10 +166,14 @@ impl ShardReceiver {
         Ok(Received { records, behind_millis: None, ended, restarted: std::mem::take(&mut self.restarted) })
     }
 
-    /// A shard keeps its order and its times are approximate, so all that follows the first record of the mapping belongs
-    /// to it.
+    /// What was created in the second of the instant counts as created after it, or in its minute: there are servers that
+    /// tell no more. A shard keeps its order and its times are approximate, so all that follows the first record of the
+    /// mapping belongs to it.
     fn skip_those_before_the_beginning(&mut self, records: &mut Vec<Record>) {
         let Some(since) = self.since else { return };
+        self.tells_seconds |=
+            records.iter().any(|record| start_of(MINUTE_MILLIS, record.arrived_at) != record.arrived_at);
+        let since = start_of(if self.tells_seconds { SECOND_MILLIS } else { MINUTE_MILLIS }, since);
         let first = records.iter().position(|record| record.arrived_at >= since);
         records.drain(..first.unwrap_or(records.len()));
         if first.is_some() {
@@ -191,10 +208,13 @@ fn is_stale_iterator(error: &SdkError<GetRecordsError>) -> bool {
     matches!(error.code(), Some("ExpiredIteratorException" | "ValidationException" | TRIMMED))
 }
 
-/// The stream tells whole seconds, so what was created in the second of an instant counts as created after it.
-fn second_of(moment: Timestamp) -> Timestamp {
-    Timestamp::from_millis(moment.as_millis() / 1_000 * 1_000)
+/// The start of the second, or of the minute, that a moment lies in.
+fn start_of(unit_millis: u64, moment: Timestamp) -> Timestamp {
+    Timestamp::from_millis(moment.as_millis() / unit_millis * unit_millis)
 }
+
+const SECOND_MILLIS: u64 = 1_000;
+const MINUTE_MILLIS: u64 = 60_000;
 
 /// The most records that a call returns.
 const RECORDS_MAX: usize = 1_000;

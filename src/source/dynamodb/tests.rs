@@ -128,15 +128,28 @@ async fn a_latest_shard_skips_what_was_created_before_its_instant() {
     assert_eq!(server.calls()[0].1["ShardIteratorType"], "TRIM_HORIZON");
 }
 
+/// `docs/semantics.md` 6.1: servers exist that tell only the minute; nothing of the mapping may be lost there.
+#[tokio::test]
+async fn where_times_are_whole_minutes_those_of_the_instants_minute_are_kept() {
+    let server = Server::start([
+        iterator("first"),
+        page_at(&[("101", 1_760_699_940), ("102", 1_760_700_000), ("103", 1_760_700_000)], "second"),
+    ])
+    .await;
+    let mut receiver = open(&server, UpTo::Latest(Timestamp::from_millis(1_760_700_007_900)));
+
+    assert_eq!(numbers(&receiver.receive(10).await.unwrap()), ["102", "103"]);
+}
+
 /// `docs/semantics.md` 6.1: a new iterator goes on behind what was skipped, and goes on skipping.
 #[tokio::test]
 async fn a_latest_shard_whose_iterator_expires_keeps_its_instant() {
     let server = Server::start([
         iterator("first"),
-        page_at(&[("101", 1_760_700_000)], "second"),
+        page_at(&[("101", 1_760_700_001)], "second"),
         refusal(400, "ExpiredIteratorException"),
         iterator("third"),
-        page_at(&[("102", 1_760_700_001), ("103", 1_760_700_009)], "fourth"),
+        page_at(&[("102", 1_760_700_002), ("103", 1_760_700_009)], "fourth"),
     ])
     .await;
     let mut receiver = open(&server, UpTo::Latest(Timestamp::from_millis(1_760_700_007_000)));
