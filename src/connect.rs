@@ -36,7 +36,7 @@ pub struct AwsConnector {
     pub clock: Clock,
     /// How long a receive waits for a queue's first message.
     pub queue_wait_time: Duration,
-    /// How long an idle shard is left alone between two reads.
+    /// How long an idle shard is left alone between two reads; of `DynamoDB` 250 ms at most.
     pub shard_poll_interval: Duration,
 }
 

@@ -9,6 +9,7 @@
 //! | SQS standard | none | `MaximumConcurrency` | delete, or left to its visibility timeout |
 //! | SQS FIFO | message group | `MaximumConcurrency` | delete, or left to its visibility timeout |
 //! | Kinesis | partition key | `ParallelizationFactor` (per shard) | checkpoint |
+//! | `DynamoDB` Streams | an item's keys | `ParallelizationFactor` (per shard) | checkpoint |
 //!
 //! ```text
 //! receive → render → Backlog → Lane → target.invoke → Outcome → decide → Settlement, Checkpoint

@@ -26,7 +26,7 @@ pub struct Settings {
     pub queue_wait_time: Duration,
     /// How often a stream's shards are listed, 1 s to 1 h.
     pub shard_refresh_interval: Duration,
-    /// How long an idle Kinesis shard is left alone between two reads, 200 ms to 1 min.
+    /// How long an idle shard is left alone between two reads, 200 ms to 1 min; of `DynamoDB` 250 ms at most.
     pub shard_poll_interval: Duration,
 }
 
@@ -70,7 +70,7 @@ pub struct GivenSettings {
     /// How often the shards of a stream are listed, 1s to 1h [default: 60s]
     #[arg(long, env = "ESMD_SHARD_REFRESH_INTERVAL", value_name = "DURATION", value_parser = shard_refresh_interval, help_heading = READING)]
     pub shard_refresh_interval: Option<Duration>,
-    /// How long an idle shard is left alone between two reads, 200ms to 1m [default: 1s]
+    /// How long an idle shard is left alone between two reads, 200ms to 1m; on DynamoDB 250ms at most [default: 1s]
     #[arg(long, env = "ESMD_SHARD_POLL_INTERVAL", value_name = "DURATION", value_parser = shard_poll_interval, help_heading = READING)]
     pub shard_poll_interval: Option<Duration>,
 }

@@ -16,7 +16,7 @@ use esmd::mapping::document::FIELDS;
 fn the_example_is_valid() {
     let output = esmd(&["check", EXAMPLE]);
 
-    assert_eq!(text(&output.stdout), format!("{EXAMPLE}: ok, 3 mappings\n"), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), format!("{EXAMPLE}: ok, 4 mappings\n"), "{}", text(&output.stderr));
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -83,7 +83,7 @@ fn a_file_that_is_not_there_is_an_error_with_its_cause() {
 fn the_configured_region_is_checked_offline() {
     let output = command(&["check", EXAMPLE]).env("AWS_REGION", "eu-west-1").output().expect("it starts");
 
-    assert!(text(&output.stderr).ends_with(": 3 problems\n"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).ends_with(": 4 problems\n"), "{}", text(&output.stderr));
     assert_eq!(output.status.code(), Some(1));
 }
 
