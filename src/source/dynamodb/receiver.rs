@@ -35,7 +35,7 @@ pub(super) struct ShardReceiver {
     iterator: Option<String>,
     /// Unexplained errors in a row on this iterator.
     failures: u32,
-    /// The next page begins at the oldest record, as the source no longer had the last one.
+    /// The next page with records begins at the oldest one, as the source no longer had the last one.
     restarted: bool,
 }
 
@@ -163,7 +163,8 @@ impl ShardReceiver {
         if ended {
             self.position = UpTo::Ended;
         }
-        Ok(Received { records, behind_millis: None, ended, restarted: std::mem::take(&mut self.restarted) })
+        let restarted = !records.is_empty() && std::mem::take(&mut self.restarted);
+        Ok(Received { records, behind_millis: None, ended, restarted })
     }
 
     /// What was created in the second of the instant counts as created after it, or in its minute: there are servers that

@@ -168,7 +168,7 @@ async fn a_new_beginning_is_told_with_the_first_records_that_come() {
         page(&["2"], Some("fourth")),
     ])
     .await;
-    let mut receiver = server.open(UpTo::After(Position::from(SequenceNumber::new("500"))));
+    let mut receiver = open(&server, UpTo::After(Position::from(SequenceNumber::new("500"))));
 
     let mut restarted = Vec::new();
     for _ in 0..3 {
