@@ -20,7 +20,7 @@ use crate::core::settings::Settings;
 use crate::core::shards::ShardTree;
 use crate::event;
 use crate::log_limit::LogLimit;
-use crate::mapping::{EventSourceMapping, SourceSettings, StartingPosition};
+use crate::mapping::{EventSourceMapping, SourceSettings, StartingPosition, StreamKind};
 use crate::source::SourceError;
 use crate::store::{StateStore, StoreError};
 use crate::target::{DescribeError, Function};
@@ -186,7 +186,7 @@ impl MappingTask {
         let Some(Ok(function)) = stop.run_until_cancelled(surroundings.target.describe()).await else { return };
         let changed = match &self.mapping.source {
             SourceSettings::Queue(_) => !self.mapping.batching.window.is_zero() && function.timeout != known.timeout,
-            SourceSettings::Stream(_) => function.role_arn != known.role_arn,
+            SourceSettings::Stream(stream) => stream.kind == StreamKind::Kinesis && function.role_arn != known.role_arn,
         };
         if changed {
             info!("the function's configuration changed: reading begins anew");
