@@ -3,6 +3,8 @@
 //! what this version does not do is refused by name, unless the value asks for nothing: Terraform sends every member at
 //! AWS's default.
 
+mod members;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +16,7 @@ use super::{
     Batching, EsmdSettings, EventSourceMapping, QueueSettings, SourceSettings, StartingPosition, StreamKind,
     StreamSettings,
 };
+use members::{Kind, MEMBERS, Member, Support};
 
 /// What a document is judged against, besides itself.
 #[derive(Clone, Debug)]
@@ -72,37 +75,6 @@ impl EventSourceMapping {
             _ => Err(ValidationErrors(check.errors)),
         }
     }
-}
-
-/// The kinds of source that differ in what they accept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Standard,
-    Fifo,
-    Stream(StreamKind),
-}
-
-/// A member that can be judged by itself, once the kind of source is known.
-struct Member {
-    path: &'static str,
-    /// The kinds that have it.
-    kinds: &'static [Kind],
-    /// Lowest and highest number, both allowed.
-    bounds: Option<(i64, i64)>,
-    /// The number that asks for nothing, if one does. Empty values always ask for nothing.
-    neutral: Option<i64>,
-    support: Support,
-}
-
-/// What becomes of a value that asks for something.
-#[derive(Clone, Copy)]
-enum Support {
-    /// It is honoured.
-    Full,
-    /// It is refused until a later version does it.
-    Later,
-    /// It is refused for good, with this rule.
-    Never(&'static str),
 }
 
 /// A document being judged, and what was found so far.
@@ -337,69 +309,6 @@ fn build_esmd(document: &EsmdDocument) -> EsmdSettings {
 fn within_bounds<N: TryFrom<i64>>(number: i64) -> N {
     N::try_from(number).ok().expect("the bounds of the member fit its type")
 }
-
-impl Member {
-    const fn number(path: &'static str, kinds: &'static [Kind], lowest: i64, highest: i64) -> Self {
-        Self { path, kinds, bounds: Some((lowest, highest)), neutral: None, support: Support::Full }
-    }
-
-    const fn other(path: &'static str, kinds: &'static [Kind]) -> Self {
-        Self { path, kinds, bounds: None, neutral: None, support: Support::Full }
-    }
-
-    const fn neutral(self, number: i64) -> Self {
-        Self { neutral: Some(number), ..self }
-    }
-
-    const fn later(self) -> Self {
-        Self { support: Support::Later, ..self }
-    }
-
-    const fn never(self, rule: &'static str) -> Self {
-        Self { support: Support::Never(rule), ..self }
-    }
-}
-
-const ALL: &[Kind] =
-    &[Kind::Standard, Kind::Fifo, Kind::Stream(StreamKind::Kinesis), Kind::Stream(StreamKind::Dynamodb)];
-const QUEUES: &[Kind] = &[Kind::Standard, Kind::Fifo];
-const STREAMS: &[Kind] = &[Kind::Stream(StreamKind::Kinesis), Kind::Stream(StreamKind::Dynamodb)];
-/// Sources that esmd does not read at all: Kafka, MQ, `DocumentDB`.
-const NONE: &[Kind] = &[];
-
-/// The members with their limits (`docs/semantics.md` 0, 1.3, 1.7), in the order in which their errors are told.
-const MEMBERS: &[Member] = &[
-    Member::number("BatchSize", ALL, 1, 10_000),
-    Member::number("MaximumBatchingWindowInSeconds", ALL, 0, 300),
-    Member::number("ParallelizationFactor", STREAMS, 1, 10).neutral(1),
-    Member::number("MaximumRecordAgeInSeconds", STREAMS, -1, 604_800).neutral(-1).later(),
-    Member::number("MaximumRetryAttempts", STREAMS, -1, 10_000).neutral(-1).later(),
-    Member::number("TumblingWindowInSeconds", STREAMS, 0, 900).neutral(0).later(),
-    Member::number("ScalingConfig.MaximumConcurrency", QUEUES, 2, 1_000),
-    Member::number("Esmd.FunctionTimeout", ALL, 1, 900),
-    Member::other("StartingPosition", STREAMS),
-    Member::other("StartingPositionTimestamp", STREAMS),
-    Member::other("FilterCriteria.Filters", ALL).later(),
-    Member::other("FunctionResponseTypes", ALL).later(),
-    Member::other("BisectBatchOnFunctionError", STREAMS).later(),
-    Member::other("DestinationConfig.OnSuccess.Destination", STREAMS)
-        .never("OnSuccess configuration is not supported for event source mappings."),
-    Member::other("DestinationConfig.OnFailure.Destination", STREAMS).later(),
-    Member::number("ProvisionedPollerConfig.MinimumPollers", QUEUES, 1, 200).later(),
-    Member::number("ProvisionedPollerConfig.MaximumPollers", QUEUES, 1, 2_000).later(),
-    Member::other("ProvisionedPollerConfig.PollerGroupName", QUEUES).later(),
-    Member::other("KMSKeyArn", ALL).later(),
-    Member::other("MetricsConfig.Metrics", ALL).later(),
-    Member::other("Tags", ALL).later(),
-    Member::other("LoggingConfig", NONE),
-    Member::other("Topics", NONE),
-    Member::other("Queues", NONE),
-    Member::other("SourceAccessConfigurations", NONE),
-    Member::other("SelfManagedEventSource", NONE),
-    Member::other("AmazonManagedKafkaEventSourceConfig", NONE),
-    Member::other("SelfManagedKafkaEventSourceConfig", NONE),
-    Member::other("DocumentDBEventSourceConfig", NONE),
-];
 
 const QUEUE_BATCH_SIZE_DEFAULT: usize = 10;
 const STREAM_BATCH_SIZE_DEFAULT: usize = 100;
