@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::config::environment::Environment;
 use crate::config::settings::GivenSettings;
-use crate::config::{Config, ConfigError, ConfigFile};
+use crate::config::{Config, ConfigError, LoadedFile};
 
 /// AWS Lambda's event source mapping as a daemon: reads queues and streams, invokes functions in order, and settles
 /// each record by the answer.
@@ -64,8 +64,8 @@ impl RunArguments {
 
 /// Checks a configuration file and says so on standard output.
 pub fn check(file: &Path) -> anyhow::Result<()> {
-    let checked = ConfigFile::load(file, &environment(), Timestamp::now())?;
-    let count = checked.mappings.len();
+    let checked = LoadedFile::load(file, &environment(), Timestamp::now())?;
+    let count = checked.contents.mappings.len();
     let noun = if count == 1 { "mapping" } else { "mappings" };
     writeln!(std::io::stdout(), "{}: ok, {count} {noun}", file.display())?;
     Ok(())

@@ -19,14 +19,14 @@ use uuid::Uuid;
 use crate::api::{self, Vitals};
 use crate::aws::{Aws, Service};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::environment::Environment;
 use crate::config::settings::Settings;
+use crate::config::{Config, ConfigFile, ConfiguredMapping, LoadedFile};
 use crate::connect::AwsConnector;
-use crate::engine::declare::declare;
+use crate::control::file_watch::watch_file;
+use crate::control::{Control, Controller, DeclaringFile, Surroundings};
 use crate::engine::{Board, CutOff, Desired, Engine, Shared};
 use crate::mapping::EventSourceMapping;
-use crate::mapping::document::MappingDocument;
-use crate::mapping::validate::Scope;
 use crate::store::StateStore;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::observed::ObservedStore;
@@ -40,11 +40,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let drain_timeout = config.settings.drain_timeout;
     let started = tokio::select! {
         started = start(config) => started?,
-        signal = signals.next() => bail!("{signal} during the start"),
+        signal = signals.stop() => bail!("{signal} during the start"),
     };
-    let Started { engine, desired, shutdown, mut services } = started;
-    let engine = engine.run(desired.subscribe(), shutdown.clone(), drain_timeout);
-    let result = until_signalled(engine, &mut signals, &shutdown).await;
+    let Started { engine, desired, control, shutdown, mut services } = started;
+    let engine = engine.run(desired, shutdown.clone(), drain_timeout);
+    let result = until_signalled(engine, &mut signals, &control, &shutdown).await;
     services.shutdown().await;
     result
 }
@@ -52,42 +52,50 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// A daemon that is ready to run.
 struct Started {
     engine: Engine,
-    desired: watch::Sender<Desired>,
+    desired: watch::Receiver<Desired>,
+    control: Control,
     shutdown: CancellationToken,
     services: JoinSet<()>,
 }
 
 /// Does everything that can fail.
 async fn start(config: Config) -> anyhow::Result<Started> {
-    let Config { settings, mappings } = config;
+    let Config { settings, file } = config;
     let aws = Aws::load().await?;
     for listener in [Some(settings.listen), settings.metrics_listen].into_iter().flatten() {
         refuse_own_listener(aws.endpoint(Service::Lambda), listener)?;
     }
-    let documents = mappings.into_iter().map(|mapping| (mapping.line, mapping.document));
-    let declared = documents.map(|(line, document)| validate(line, document, &aws)).collect::<Result<Vec<_>, _>>()?;
+    let environment = environment(&aws);
+    let watched = file.as_ref().map(|file| (file.path.clone(), file.text.clone()));
+    let declaring = file.map(|file| declaring(file, &environment)).transpose()?;
     let store = ObservedStore::new(Arc::new(EmbeddedStore::open(&settings.state_directory)?));
     let shutdown = CancellationToken::new();
     let vitals = Vitals { metrics: telemetry::install_metrics(), store: store.clone(), shutdown: shutdown.clone() };
-    let desired = declare(&store, declared, aws.region()).await?;
-    let mut services = serve(&settings, &vitals).await?;
+    let region = aws.region().to_owned();
+    let shared = shared(&settings, aws, store);
+    let (controller, control) = Controller::open(controlled(&shared, environment), declaring).await?;
+    let desired = controller.desired();
+    let mut services = serve(&settings, &vitals, &control, &region).await?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %settings.listen,
         state = %settings.state_directory.display(),
-        mappings = desired.len(),
+        mappings = control.list().len(),
         "esmd runs"
     );
-    let (desired, watched) = watch::channel(desired);
-    services.spawn(keep_metrics(vitals, watched));
-    let engine = Engine::new(shared(&settings, aws, store));
-    Ok(Started { engine, desired, shutdown, services })
+    services.spawn(keep_metrics(vitals, desired.clone(), control.clone()));
+    if let Some((path, text)) = watched {
+        services.spawn(watch_file(path, text, control.clone()));
+    }
+    services.spawn(controller.run(shutdown.clone()));
+    Ok(Started { engine: Engine::new(shared), desired, control, shutdown, services })
 }
 
 /// Waits for the engine, which ends after the first signal. A second one leaves at once.
 async fn until_signalled(
     engine: impl Future<Output = Result<(), CutOff>>,
     signals: &mut Signals,
+    control: &Control,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     tokio::pin!(engine);
@@ -98,13 +106,16 @@ async fn until_signalled(
                 info!("drained");
                 return Ok(());
             }
-            signal = signals.next() => {
-                if shutdown.is_cancelled() {
+            signal = signals.next() => match signal {
+                None => control.reload().await,
+                Some(signal) if shutdown.is_cancelled() => {
                     bail!("{signal}, the second signal: left without draining");
                 }
-                info!(signal, "draining; a second signal leaves at once");
-                shutdown.cancel();
-            }
+                Some(signal) => {
+                    info!(signal, "draining; a second signal leaves at once");
+                    shutdown.cancel();
+                }
+            },
         }
     }
 }
@@ -128,26 +139,39 @@ fn shared(settings: &Settings, aws: Aws, store: ObservedStore) -> Shared {
     }
 }
 
-/// The file was judged without knowing the region of a profile; now it is known.
-fn validate(
-    line: usize,
-    document: MappingDocument,
-    aws: &Aws,
-) -> anyhow::Result<(MappingDocument, EventSourceMapping)> {
-    let service = document.event_source_arn.as_deref().and_then(|arn| arn.split(':').nth(2));
-    let service = match service {
-        Some("kinesis") => Service::Kinesis,
-        Some("dynamodb") => Service::DynamodbStreams,
-        _ => Service::Sqs,
-    };
-    let scope = Scope {
+fn controlled(shared: &Shared, environment: Environment) -> Surroundings {
+    Surroundings {
+        store: Arc::clone(&shared.store),
+        clock: shared.clock.clone(),
+        board: shared.board.clone(),
+        environment,
+        new_uuid: Box::new(Uuid::new_v4),
+    }
+}
+
+/// What AWS's own configuration says, profiles included.
+fn environment(aws: &Aws) -> Environment {
+    let has_endpoint = |service| aws.endpoint(service).is_some();
+    Environment {
         region: Some(aws.region().to_owned()),
-        custom_endpoint: aws.endpoint(service).is_some(),
-        now: Timestamp::now(),
+        sqs_endpoint: has_endpoint(Service::Sqs),
+        kinesis_endpoint: has_endpoint(Service::Kinesis),
+        dynamodb_streams_endpoint: has_endpoint(Service::DynamodbStreams),
+        state_directory: None,
+    }
+}
+
+/// The file was judged without knowing the region of a profile; now it is known.
+fn declaring(file: LoadedFile, environment: &Environment) -> anyhow::Result<DeclaringFile> {
+    let LoadedFile { path, contents: ConfigFile { settings, mappings }, .. } = file;
+    let judge = |ConfiguredMapping { document, line, .. }: ConfiguredMapping| {
+        let scope = environment.scope(document.event_source_arn.as_deref(), Timestamp::now());
+        let mapping = EventSourceMapping::from_document(&document, &scope)
+            .with_context(|| format!("mapping on line {line} of the configuration file"))?;
+        anyhow::Ok((document, mapping))
     };
-    let mapping = EventSourceMapping::from_document(&document, &scope)
-        .with_context(|| format!("mapping on line {line} of the configuration file"))?;
-    Ok((document, mapping))
+    let mappings = mappings.into_iter().map(judge).collect::<Result<_, _>>()?;
+    Ok(DeclaringFile { path, settings, mappings })
 }
 
 /// esmd's own listener runs no functions: invoking it would fail in a confusing way.
@@ -171,9 +195,10 @@ fn refuse_own_listener(lambda_endpoint: Option<&str>, listen: SocketAddr) -> any
 }
 
 /// Binds the listeners and serves them.
-async fn serve(settings: &Settings, vitals: &Vitals) -> anyhow::Result<JoinSet<()>> {
+async fn serve(settings: &Settings, vitals: &Vitals, control: &Control, region: &str) -> anyhow::Result<JoinSet<()>> {
     let mut services = JoinSet::new();
-    services.spawn(answer(bind("--listen", settings.listen).await?, api::router(vitals.clone())));
+    let router = api::router(vitals.clone(), control.clone(), region);
+    services.spawn(answer(bind("--listen", settings.listen).await?, router));
     if let Some(address) = settings.metrics_listen {
         services.spawn(answer(bind("--metrics-listen", address).await?, api::vitals_router(vitals.clone())));
     }
@@ -192,32 +217,51 @@ async fn answer(listener: TcpListener, router: Router) {
 }
 
 /// Keeps histograms small, and the gauges that nobody else reports on the page.
-async fn keep_metrics(vitals: Vitals, desired: watch::Receiver<Desired>) {
+async fn keep_metrics(vitals: Vitals, desired: watch::Receiver<Desired>, control: Control) {
     loop {
         telemetry::build_info();
         desired.borrow().iter().for_each(|(uuid, mapping)| telemetry::describe_mapping(*uuid, mapping));
         telemetry::store_available(vitals.store.is_available());
+        if let Some(succeeded) = control.last_reload_succeeded() {
+            telemetry::config_last_reload(succeeded);
+        }
         vitals.metrics.run_upkeep();
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT, and apart from them SIGHUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// The next signal that asks the process to stop. Meanwhile a hangup ends nothing.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Some(signal) = self.next().await {
+                return signal;
+            }
+        }
+    }
+
+    /// The next signal: one to stop, or `None` to read the configuration again.
+    async fn next(&mut self) -> Option<&'static str> {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Some("SIGTERM"),
+            _ = self.interrupt.recv() => Some("SIGINT"),
+            _ = self.hangup.recv() => None,
         }
     }
 }

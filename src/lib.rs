@@ -39,6 +39,8 @@ pub mod config;
 #[cfg(feature = "daemon")]
 pub mod connect;
 #[cfg(feature = "daemon")]
+pub mod control;
+#[cfg(feature = "daemon")]
 pub mod daemon;
 #[cfg(feature = "daemon")]
 pub mod engine;

@@ -41,6 +41,7 @@ const COUNTERS: &[(&str, &str)] = &[
 ];
 const GAUGES: &[(&str, Unit, &str)] = &[
     (BUILD_INFO, Unit::Count, "1, with the version"),
+    (CONFIG_LAST_RELOAD_SUCCESS, Unit::Count, "1 if the configuration file was taken up when it was read last, else 0"),
     (STORE_AVAILABLE, Unit::Count, "1 if the last write to the state store succeeded, else 0"),
     (MAPPING_INFO, Unit::Count, "1, with what the mapping reads and invokes"),
     (MAPPING_ENABLED, Unit::Count, "1 if the mapping is enabled, else 0"),
@@ -72,6 +73,7 @@ const POLL_FAILURES: &str = "esmd_poll_failures_total";
 const CHECKPOINT_FAILURES: &str = "esmd_checkpoint_failures_total";
 const CONSUMER_RESTARTS: &str = "esmd_consumer_restarts_total";
 const BUILD_INFO: &str = "esmd_build_info";
+const CONFIG_LAST_RELOAD_SUCCESS: &str = "esmd_config_last_reload_success";
 const STORE_AVAILABLE: &str = "esmd_store_available";
 const MAPPING_INFO: &str = "esmd_mapping_info";
 const MAPPING_ENABLED: &str = "esmd_mapping_enabled";
@@ -145,6 +147,11 @@ pub fn describe_mapping(uuid: Uuid, mapping: &EventSourceMapping) {
 /// Whether the last write to the state store succeeded.
 pub fn store_available(available: bool) {
     gauge!(STORE_AVAILABLE).set(if available { 1.0 } else { 0.0 });
+}
+
+/// Whether the configuration file was taken up when it was read last.
+pub fn config_last_reload(succeeded: bool) {
+    gauge!(CONFIG_LAST_RELOAD_SUCCESS).set(if succeeded { 1.0 } else { 0.0 });
 }
 
 /// Sends logs to standard error: text for people, or one JSON object a line. `level` is esmd's own; of the libraries

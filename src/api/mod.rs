@@ -1,75 +1,67 @@
-//! What esmd serves over HTTP: health, readiness and metrics. On a separate metrics listener nothing else is served.
+//! What esmd serves over HTTP: Lambda's routes for mappings, the same under `/esmd/v1` with what AWS does not have, and
+//! health and metrics. Judges requests and words answers; what becomes of a mapping is for `control` to decide.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
+mod browser;
+mod error;
+mod mappings;
+mod vitals;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::response::Response;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
-use tokio_util::sync::CancellationToken;
 
-use crate::store::observed::ObservedStore;
+use uuid::Uuid;
 
-/// What the answers are made from. Cloning shares it.
-#[derive(Clone)]
-pub struct Vitals {
-    /// The metrics' recorder.
-    pub metrics: PrometheusHandle,
-    /// The state store.
-    pub store: ObservedStore,
-    /// Cancelled when the process is asked to stop.
-    pub shutdown: CancellationToken,
+pub use vitals::{Vitals, vitals_router};
+
+use crate::control::Control;
+use error::ApiError;
+use mappings::{Dialect, Mappings};
+
+/// Everything that the listener serves. `region` is the configured one, which completes ARNs.
+pub fn router(vitals: Vitals, control: Control, region: &str) -> Router {
+    let mappings = |dialect| Mappings { control: control.clone(), region: region.to_owned(), dialect };
+    let control_routes = Router::new()
+        .merge(mappings::router("/2015-03-31/event-source-mappings", mappings(Dialect::Lambda)))
+        .merge(mappings::router("/esmd/v1/mappings", mappings(Dialect::Esmd)))
+        .layer(axum::middleware::from_fn(browser::refuse));
+    vitals_router(vitals)
+        .route("/livez", get(vitals::healthz))
+        .route("/version", get(version))
+        .merge(control_routes)
+        .fallback(not_served)
+        .method_not_allowed_fallback(not_served)
+        .layer(axum::middleware::map_response(name_request))
 }
 
-/// Everything that the listener serves.
-pub fn router(vitals: Vitals) -> Router {
-    vitals_router(vitals).route("/livez", get(healthz)).route("/version", get(version))
+/// What a user quotes when something went wrong, as every answer of AWS has it.
+async fn name_request(mut response: Response) -> Response {
+    let id = HeaderValue::try_from(Uuid::new_v4().to_string()).expect("a UUID is printable");
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
 }
 
-/// All that is served where anyone may ask: `/healthz`, `/readyz` and `/metrics`.
-pub fn vitals_router(vitals: Vitals) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(Arc::new(vitals))
-}
-
-/// The process answers.
-async fn healthz() -> &'static str {
-    "ok\n"
-}
-
-/// 200 if every check holds, else 503. `?verbose` names them all; a failing check is always named.
-async fn readyz(State(vitals): State<Arc<Vitals>>, RawQuery(query): RawQuery) -> Response {
-    let checks = [
-        ("state-store", vitals.store.is_available(), "takes no writes"),
-        ("running", !vitals.shutdown.is_cancelled(), "draining"),
-    ];
-    let ready = checks.iter().all(|(_, holds, _)| *holds);
-    let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part == "verbose=true"));
-    let mut text = String::new();
-    for (name, holds, failure) in checks {
-        match holds {
-            true if verbose => _ = writeln!(text, "[+]{name} ok"),
-            true => {}
-            false => _ = writeln!(text, "[-]{name} failed: {failure}"),
-        }
+/// Lambda has many routes, all of which begin with the date of their version.
+async fn not_served(method: Method, uri: Uri) -> ApiError {
+    let path = uri.path();
+    let version = path.split('/').nth(1).unwrap_or_default();
+    let is_lambda = version.len() == 10 && version.chars().all(|c| c.is_ascii_digit() || c == '-');
+    if is_lambda {
+        return ApiError::not_implemented(format!(
+            "esmd does not serve {method} {path}. Of Lambda's API it serves CreateEventSourceMapping, \
+             GetEventSourceMapping, ListEventSourceMappings, UpdateEventSourceMapping and DeleteEventSourceMapping; \
+             for the rest set the endpoint of a server that runs functions."
+        ));
     }
-    text.push_str(if ready { "ok\n" } else { "not ready\n" });
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, text).into_response()
-}
-
-/// Prometheus text.
-async fn metrics(State(vitals): State<Arc<Vitals>>) -> Response {
-    let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (content_type, vitals.metrics.render()).into_response()
+    ApiError::not_found(format!(
+        "esmd does not serve {method} {path}. It serves /2015-03-31/event-source-mappings, /esmd/v1/mappings, \
+         /healthz, /readyz, /metrics and /version."
+    ))
 }
 
 async fn version() -> String {
     format!("esmd {}\n", env!("CARGO_PKG_VERSION"))
 }
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");

@@ -27,8 +27,19 @@ use yaml::{Node, Place};
 pub struct Config {
     /// Every setting of the daemon.
     pub settings: Settings,
-    /// The mappings that the file declares, in its order; none without a file.
-    pub mappings: Vec<ConfiguredMapping>,
+    /// The file, if one was given.
+    pub file: Option<LoadedFile>,
+}
+
+/// A configuration file as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedFile {
+    /// Where, as the user named it.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// What it says.
+    pub contents: ConfigFile,
 }
 
 /// A configuration file without mistakes.
@@ -79,24 +90,30 @@ impl Config {
         environment: &Environment,
         now: Timestamp,
     ) -> Result<Self, ConfigError> {
-        let file = match file {
-            Some(path) => ConfigFile::load(path, environment, now)?,
-            None => ConfigFile::default(),
+        let file = file.map(|path| LoadedFile::load(path, environment, now)).transpose()?;
+        let nothing = GivenSettings::default();
+        let given = file.as_ref().map_or(&nothing, |file| &file.contents.settings);
+        let settings = Settings::resolve(command_line, given, environment)?;
+        Ok(Self { settings, file })
+    }
+}
+
+impl LoadedFile {
+    /// Reads and judges a file without asking any server. `now` is the time past which no stream can start.
+    pub fn load(path: &Path, environment: &Environment, now: Timestamp) -> Result<Self, ConfigError> {
+        let path = path.to_owned();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(ConfigError::Unreadable { file: path, source }),
         };
-        let settings = Settings::resolve(command_line, &file.settings, environment)?;
-        Ok(Self { settings, mappings: file.mappings })
+        match ConfigFile::parse(&text, environment, now) {
+            Ok(contents) => Ok(Self { path, text, contents }),
+            Err(problems) => Err(ConfigError::Invalid(Problems { file: path.display().to_string(), text, problems })),
+        }
     }
 }
 
 impl ConfigFile {
-    /// Reads and judges a file without asking any server. `now` is the time past which no stream can start.
-    pub fn load(path: &Path, environment: &Environment, now: Timestamp) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { file: path.to_owned(), source })?;
-        Self::parse(&text, environment, now)
-            .map_err(|problems| ConfigError::Invalid(Problems { file: path.display().to_string(), text, problems }))
-    }
-
     /// Judges the text of a file. The problems are in its order, at least one.
     pub fn parse(text: &str, environment: &Environment, now: Timestamp) -> Result<Self, Vec<Problem>> {
         let root = match yaml::parse(text) {

@@ -1,45 +1,180 @@
-//! What is being read at this moment, for the log of a drain that did not end in time.
+//! What runs at this moment and how it goes, as the engine and its tasks report it. Whoever decides what is to run
+//! learns here that it does, or no longer does; the API shows it; a drain that did not end names what is left.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::core::outcome::Outcome;
 use crate::core::record::ShardId;
+use crate::mapping::EventSourceMapping;
 
-/// The shards that have a running consumer. Cloning shares it.
+/// Cloning shares it.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
-    running: Arc<Mutex<BTreeSet<(Uuid, ShardId)>>>,
+    pages: Arc<watch::Sender<BTreeMap<Uuid, Page>>>,
+}
+
+/// What is known of one mapping. It stays when the mapping stops, until it is forgotten.
+#[derive(Clone, Debug, Default)]
+struct Page {
+    running: Option<Running>,
+    last_result: Option<LastResult>,
+    /// Why its function or source cannot be reached.
+    obstacle: Option<String>,
+}
+
+/// A mapping that was started and has not ended.
+#[derive(Clone, Debug)]
+struct Running {
+    mapping: EventSourceMapping,
+    /// It was tried once to reach its function and source, whether or not that succeeded.
+    has_begun: bool,
+    /// The shards that have a consumer.
+    shards: BTreeSet<ShardId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum LastResult {
+    Succeeded,
+    Failed,
 }
 
 /// Keeps a shard on the board until it is dropped.
 pub(super) struct Entry {
     board: Board,
-    name: (Uuid, ShardId),
+    mapping: Uuid,
+    shard: ShardId,
 }
 
 impl Board {
     /// Every shard that has a running consumer, with its mapping.
     #[must_use]
-    pub fn running(&self) -> Vec<(Uuid, ShardId)> {
-        self.lock().iter().cloned().collect()
+    pub fn running_shards(&self) -> Vec<(Uuid, ShardId)> {
+        let pages = self.pages.borrow();
+        let shards = |running: &Running| running.shards.iter().cloned().collect::<Vec<_>>();
+        let running = pages.iter().filter_map(|(uuid, page)| Some((uuid, page.running.as_ref()?)));
+        running.flat_map(|(uuid, running)| shards(running).into_iter().map(|shard| (*uuid, shard))).collect()
+    }
+
+    /// Whether the mapping was started and has not ended, in whatever form.
+    #[must_use]
+    pub fn is_running(&self, mapping: Uuid) -> bool {
+        self.pages.borrow().get(&mapping).is_some_and(|page| page.running.is_some())
+    }
+
+    /// Whether the mapping runs with just these settings, and has begun: the position of each shard is kept, unless
+    /// something is in the way.
+    #[must_use]
+    pub fn has_begun(&self, uuid: Uuid, mapping: &EventSourceMapping) -> bool {
+        let pages = self.pages.borrow();
+        let running = pages.get(&uuid).and_then(|page| page.running.as_ref());
+        running.is_some_and(|running| running.has_begun && running.mapping == *mapping)
+    }
+
+    /// `LastProcessingResult` (`docs/semantics.md` 1.8).
+    #[must_use]
+    pub fn last_processing_result(&self, mapping: Uuid) -> String {
+        let pages = self.pages.borrow();
+        let page = pages.get(&mapping);
+        if let Some(obstacle) = page.and_then(|page| page.obstacle.as_ref()) {
+            return format!("PROBLEM: {obstacle}");
+        }
+        let text = match page.and_then(|page| page.last_result) {
+            None => "No records processed",
+            Some(LastResult::Succeeded) => "OK",
+            Some(LastResult::Failed) => "PROBLEM: Function call failed",
+        };
+        text.to_owned()
+    }
+
+    /// Tells when a mapping began or ended since.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        Changes(self.pages.subscribe())
+    }
+
+    /// Forgets a mapping that was deleted.
+    pub fn forget(&self, mapping: Uuid) {
+        self.pages.send_if_modified(|pages| {
+            pages.remove(&mapping);
+            false
+        });
+    }
+
+    pub(super) fn started(&self, uuid: Uuid, mapping: EventSourceMapping) {
+        let running = Running { mapping, has_begun: false, shards: BTreeSet::new() };
+        self.turn(uuid, |page| page.running = Some(running));
+    }
+
+    pub(super) fn begun(&self, uuid: Uuid) {
+        self.pages.send_if_modified(|pages| {
+            let running = pages.get_mut(&uuid).and_then(|page| page.running.as_mut());
+            running.is_some_and(|running| !std::mem::replace(&mut running.has_begun, true))
+        });
+    }
+
+    pub(super) fn ended(&self, uuid: Uuid) {
+        self.pages.send_modify(|pages| {
+            if let Some(page) = pages.get_mut(&uuid) {
+                page.running = None;
+            }
+        });
+    }
+
+    /// What is in the way of a mapping, or that nothing is any more.
+    pub(super) fn set_obstacle(&self, uuid: Uuid, obstacle: Option<String>) {
+        self.turn(uuid, |page| page.obstacle = obstacle);
+    }
+
+    /// An invocation ended. One that waits for room says nothing.
+    pub(super) fn invoked(&self, uuid: Uuid, outcome: Outcome) {
+        let result = match outcome {
+            Outcome::Succeeded => LastResult::Succeeded,
+            Outcome::Failed(_) | Outcome::Unavailable(_) => LastResult::Failed,
+            Outcome::Throttled => return,
+        };
+        self.turn(uuid, |page| page.last_result = Some(result));
     }
 
     pub(super) fn enter(&self, mapping: Uuid, shard: ShardId) -> Entry {
-        let name = (mapping, shard);
-        self.lock().insert(name.clone());
-        Entry { board: self.clone(), name }
+        self.turn(mapping, |page| {
+            if let Some(running) = &mut page.running {
+                running.shards.insert(shard.clone());
+            }
+        });
+        Entry { board: self.clone(), mapping, shard }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<(Uuid, ShardId)>> {
-        // Each change is one call, so a panic elsewhere leaves nothing half done.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Changes what concerns readers but no waiter.
+    fn turn(&self, mapping: Uuid, change: impl FnOnce(&mut Page)) {
+        self.pages.send_if_modified(|pages| {
+            change(pages.entry(mapping).or_default());
+            false
+        });
+    }
+}
+
+/// Waits for mappings to begin and to end.
+pub struct Changes(watch::Receiver<BTreeMap<Uuid, Page>>);
+
+impl Changes {
+    /// Returns when one began or ended since the last call.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.board.lock().remove(&self.name);
+        self.board.turn(self.mapping, |page| {
+            if let Some(running) = &mut page.running {
+                running.shards.remove(&self.shard);
+            }
+        });
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use super::board::Board;
 use super::receiving::Receiving;
 use super::saving::Saving;
 use super::settling::{Settling, Told};
@@ -41,6 +42,7 @@ pub(super) struct Surroundings {
     pub(super) target: Arc<dyn Target>,
     pub(super) store: Arc<dyn StateStore>,
     pub(super) metrics: MappingMetrics,
+    pub(super) board: Board,
     pub(super) settings: Settings,
 }
 
@@ -225,6 +227,7 @@ impl ConsumerTask {
         let now = self.now();
         if reply != Reply::NotStarted {
             self.surroundings.metrics.invoked(&batch, payload_bytes, outcome, took, now);
+            self.surroundings.board.invoked(self.lease.mapping, outcome);
         }
         if outcome == Outcome::Succeeded {
             self.last_progress = Some(now);
@@ -290,12 +293,14 @@ impl ConsumerTask {
                 self.read_at = now;
                 if std::mem::take(&mut self.failing) {
                     info!("the source answers again");
+                    self.surroundings.board.set_obstacle(self.lease.mapping, None);
                 }
                 self.consumer.handle_received(now, received);
             }
             Some(Err(failed)) => {
                 self.surroundings.metrics.receive_failed(failed.reason());
                 self.failing = true;
+                self.surroundings.board.set_obstacle(self.lease.mapping, Some(chain(&failed)));
                 if let Some(suppressed) = self.receive_log.permit(now) {
                     warn!(error = %chain(&failed), suppressed, "receive failed; trying again");
                 }

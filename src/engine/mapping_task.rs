@@ -100,10 +100,13 @@ impl MappingTask {
         let mut obstacles = 0;
         while !self.stop.is_cancelled() {
             let stop = self.stop.clone();
-            match stop.run_until_cancelled(self.connect()).await {
+            let connected = stop.run_until_cancelled(self.connect()).await;
+            self.shared.board.begun(self.uuid);
+            match connected {
                 None => {}
                 Some(Ok(connection)) => {
                     obstacles = 0;
+                    self.shared.board.set_obstacle(self.uuid, None);
                     self.keep_reading(connection).await;
                 }
                 Some(Err(obstacle)) => {
@@ -127,6 +130,7 @@ impl MappingTask {
             target,
             store: Arc::clone(&self.shared.store),
             metrics: self.metrics.clone(),
+            board: self.shared.board.clone(),
             settings: Settings::of(&self.mapping, event::ELEMENT_BYTES_MAX, self.shared.seed),
         };
         self.refresh(&surroundings).await?;
@@ -147,7 +151,9 @@ impl MappingTask {
                 let wait = match stop.run_until_cancelled(started).await {
                     None => break,
                     Some(Ok(())) => {
-                        failures = 0;
+                        if std::mem::take(&mut failures) > 0 {
+                            self.shared.board.set_obstacle(self.uuid, None);
+                        }
                         self.shared.shard_refresh
                     }
                     Some(Err(obstacle)) => {
@@ -176,6 +182,7 @@ impl MappingTask {
 
     fn report(&mut self, obstacle: &Obstacle) {
         self.metrics.waited(obstacle.reason());
+        self.shared.board.set_obstacle(self.uuid, Some(chain(obstacle)));
         if let Some(suppressed) = self.log.permit(self.now()) {
             warn!(error = %chain(obstacle), suppressed, "mapping waits; trying again");
         }

@@ -3,7 +3,6 @@
 
 mod board;
 mod consumer_task;
-pub mod declare;
 mod mapping_task;
 mod receiving;
 mod saving;
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span, warn};
 use uuid::Uuid;
 
-pub use board::Board;
+pub use board::{Board, Changes};
 pub use mapping_task::Shared;
 
 use crate::core::record::ShardId;
@@ -75,8 +74,9 @@ impl Engine {
         drain_timeout: Duration,
     ) -> Result<(), CutOff> {
         while !shutdown.is_cancelled() {
-            let wanted = desired.borrow_and_update().clone();
-            self.carry_out(&wanted);
+            // Carried out under the lock: whoever changed what is wanted and then looks at the board sees the change
+            // carried out, or knows that it will be.
+            self.carry_out(&desired.borrow_and_update());
             tokio::select! { biased;
                 () = shutdown.cancelled() => {}
                 Some(finished) = self.tasks.join_next_with_id() => self.on_finished(finished),
@@ -102,6 +102,7 @@ impl Engine {
                 task.run().await;
                 uuid
             };
+            self.shared.board.started(uuid, mapping.clone()); // before its task can report anything
             let task = self.tasks.spawn(run.instrument(info_span!("mapping", %uuid))).id();
             self.running.insert(uuid, Running { mapping, stop, task });
         }
@@ -112,6 +113,7 @@ impl Engine {
         let task = finished.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let ended = self.running.extract_if(.., |_, running| running.task == task).map(|(uuid, _)| uuid);
         let ended: Vec<Uuid> = ended.collect();
+        ended.iter().for_each(|uuid| self.shared.board.ended(*uuid));
         if let Err(failed) = finished {
             error!(mapping = ?ended, error = %failed, "mapping failed: what it had not settled is read again");
             self.failed.extend(ended);
@@ -130,7 +132,7 @@ impl Engine {
         if tokio::time::timeout(drain_timeout, all).await.is_ok() {
             return Ok(());
         }
-        let shards = self.shared.board.running();
+        let shards = self.shared.board.running_shards();
         for (mapping, shard) in &shards {
             warn!(%mapping, %shard, "cut off: its function may still run; unsettled records come again");
         }

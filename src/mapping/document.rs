@@ -104,6 +104,23 @@ pub struct MappingDocument {
     pub esmd: Option<EsmdDocument>,
 }
 
+impl MappingDocument {
+    /// This document with the members that `change` gives in place of its own. A member is replaced as a whole, an
+    /// empty one clears it, an absent one leaves it (`docs/semantics.md` 1.9).
+    #[must_use]
+    pub fn changed_by(&self, change: Self) -> Self {
+        let destination_config = change.destination_config.filter(|config| *config != DestinationConfig::default());
+        let change = Self { destination_config, ..change };
+        let [Value::Object(mut members), Value::Object(changed)] = [self, &change]
+            .map(|document| serde_json::to_value(document).expect("a document holds nothing that JSON lacks"))
+        else {
+            unreachable!("a document is an object");
+        };
+        members.extend(changed);
+        serde_json::from_value(Value::Object(members)).expect("members of two documents make one")
+    }
+}
+
 /// `FilterCriteria`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -269,11 +286,14 @@ const fn field(name: &'static str, shape: Shape) -> Field {
 
 /// Epoch seconds as a JSON number, whole or with a fraction to the millisecond (`docs/semantics.md` 1.1). Finer
 /// fractions are rounded on reading: a `f64` would not keep them through JSON.
-mod epoch_seconds {
+pub(super) mod epoch_seconds {
     use super::{Deserialize, Deserializer, EpochSeconds, Serializer, Timestamp};
 
     #[expect(clippy::ref_option, reason = "serde passes the field itself")]
-    pub(super) fn serialize<S: Serializer>(moment: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::mapping) fn serialize<S: Serializer>(
+        moment: &Option<Timestamp>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let Some(moment) = moment else { return serializer.serialize_none() };
         let milliseconds = moment.as_millisecond();
         if milliseconds % 1_000 == 0 {
@@ -283,7 +303,9 @@ mod epoch_seconds {
         serializer.serialize_f64(milliseconds as f64 / 1_000.0)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    pub(in crate::mapping) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
         let moment = Option::<EpochSeconds>::deserialize(deserializer)?;
         Ok(moment.map(|EpochSeconds(moment)| moment))
     }
@@ -384,6 +406,22 @@ mod tests {
     #[test]
     fn unknown_members_are_skipped() {
         assert_eq!(read(json!({"BatchSice": 5, "Esmd": {"Colour": "red"}})), read(json!({"Esmd": {}})));
+    }
+
+    /// `docs/semantics.md` 1.9
+    #[test]
+    fn a_change_replaces_whole_members_and_leaves_the_others() {
+        let before = read(json!({"FunctionName": "one", "BatchSize": 5, "ScalingConfig": {"MaximumConcurrency": 7},
+            "FilterCriteria": {"Filters": [{"Pattern": "{}"}]},
+            "DestinationConfig": {"OnFailure": {"Destination": "arn"}}}));
+
+        let after = before.changed_by(read(json!({"BatchSize": 9, "Enabled": null, "ScalingConfig": {},
+            "FilterCriteria": {"Filters": [{"Pattern": "{\"a\": [1]}"}]}, "DestinationConfig": {}})));
+
+        let expected = read(json!({"FunctionName": "one", "BatchSize": 9, "ScalingConfig": {},
+            "FilterCriteria": {"Filters": [{"Pattern": "{\"a\": [1]}"}]},
+            "DestinationConfig": {"OnFailure": {"Destination": "arn"}}}));
+        assert_eq!(after, expected);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! never checks a range or a combination. Pure.
 
 pub mod arn;
+pub mod configuration;
 pub mod document;
+pub mod state;
 pub mod validate;
 
 use std::time::Duration;

@@ -44,6 +44,19 @@ pub struct ValidationError {
     pub value: String,
     /// The rule that it breaks, in AWS's words where they are known (`docs/semantics.md` 1.7).
     pub rule: String,
+    /// Whose words these are.
+    pub wording: Wording,
+}
+
+/// Whose words a rule is told in, since Lambda's API frames them differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wording {
+    /// A constraint of Lambda's API model on one member. AWS tells all of them at once, before anything else.
+    Constraint,
+    /// A whole sentence, AWS's where it has one.
+    Sentence,
+    /// Ours, to be told with member and value.
+    Own,
 }
 
 impl ValidationErrors {
@@ -77,6 +90,22 @@ impl EventSourceMapping {
     }
 }
 
+/// An update cannot change these (`docs/semantics.md` 1.3). AWS skips them; we refuse what would change something.
+pub fn refuse_change_of_fixed_members(
+    before: &MappingDocument,
+    change: &MappingDocument,
+) -> Result<(), ValidationErrors> {
+    let mut check = Check::new(change);
+    let before = Check::new(before);
+    for member in FIXED_MEMBERS {
+        let given = check.value(member);
+        if !given.is_null() && given != before.value(member) {
+            check.refuse(member, Wording::Own, "cannot be changed: delete the mapping and make another");
+        }
+    }
+    if check.errors.is_empty() { Ok(()) } else { Err(ValidationErrors(check.errors)) }
+}
+
 /// A document being judged, and what was found so far.
 struct Check<'document> {
     document: &'document MappingDocument,
@@ -93,29 +122,30 @@ impl<'document> Check<'document> {
 
     fn function(&mut self) -> Option<FunctionName> {
         let Some(text) = &self.document.function_name else {
-            self.refuse("FunctionName", NOT_NULL);
+            self.refuse("FunctionName", Wording::Constraint, NOT_NULL);
             return None;
         };
-        text.parse().map_err(|error: FunctionNameError| self.refuse("FunctionName", error.to_string())).ok()
+        let refuse = |error: FunctionNameError| self.refuse("FunctionName", Wording::Constraint, error.to_string());
+        text.parse().map_err(refuse).ok()
     }
 
     fn source(&mut self, scope: &Scope) -> Option<(SourceArn, Kind)> {
         let Some(text) = &self.document.event_source_arn else {
-            self.refuse("EventSourceArn", UNRECOGNIZED_SOURCE);
+            self.refuse("EventSourceArn", Wording::Sentence, UNRECOGNIZED_SOURCE);
             return None;
         };
-        let parsed = text.parse().map_err(|error: SourceArnError| self.refuse("EventSourceArn", error.to_string()));
-        let arn: SourceArn = parsed.ok()?;
+        let refuse = |error: SourceArnError| self.refuse("EventSourceArn", Wording::Constraint, error.to_string());
+        let arn: SourceArn = text.parse().map_err(refuse).ok()?;
         self.region(&arn, scope);
-        let rule = match arn.service() {
+        let (wording, rule) = match arn.service() {
             Service::Sqs if arn.name().strip_suffix(".fifo").is_some() => return Some((arn, Kind::Fifo)),
             Service::Sqs => return Some((arn, Kind::Standard)),
             Service::Kinesis => return Some((arn, Kind::Stream(StreamKind::Kinesis))),
             Service::DynamodbStreams => return Some((arn, Kind::Stream(StreamKind::Dynamodb))),
-            Service::KinesisConsumer => format!("enhanced fan-out {NOT_YET}"),
-            Service::Other => UNRECOGNIZED_SOURCE.to_owned(),
+            Service::KinesisConsumer => (Wording::Own, format!("enhanced fan-out {NOT_YET}")),
+            Service::Other => (Wording::Sentence, UNRECOGNIZED_SOURCE.to_owned()),
         };
-        self.refuse("EventSourceArn", rule);
+        self.refuse("EventSourceArn", wording, rule);
         None
     }
 
@@ -126,11 +156,13 @@ impl<'document> Check<'document> {
         }
         match &scope.region {
             Some(region) if region != arn.region() => {
-                self.refuse("EventSourceArn", format!("the source must be in the configured region, {region}"));
+                let rule = format!("the source must be in the configured region, {region}");
+                self.refuse("EventSourceArn", Wording::Own, rule);
             }
             _ if !is_aws_region(arn.region()) => {
                 self.refuse(
                     "EventSourceArn",
+                    Wording::Own,
                     "a region that is none of AWS's needs an endpoint for the source's service",
                 );
             }
@@ -145,10 +177,12 @@ impl<'document> Check<'document> {
         }
         match (value.as_i64(), member.bounds) {
             (Some(number), Some((lowest, _))) if number < lowest => {
-                self.refuse(member.path, format!("Member must have value greater than or equal to {lowest}"));
+                let rule = format!("Member must have value greater than or equal to {lowest}");
+                self.refuse(member.path, Wording::Constraint, rule);
             }
             (Some(number), Some((_, highest))) if number > highest => {
-                self.refuse(member.path, format!("Member must have value less than or equal to {highest}"));
+                let rule = format!("Member must have value less than or equal to {highest}");
+                self.refuse(member.path, Wording::Constraint, rule);
             }
             _ => {}
         }
@@ -156,11 +190,12 @@ impl<'document> Check<'document> {
         match member.support {
             _ if !has_member => {
                 let (name, _) = member.path.split_once('.').unwrap_or((member.path, ""));
-                self.refuse(member.path, format!("Unsupported {name} parameter for given event source mapping type."));
+                let rule = format!("Unsupported {name} parameter for given event source mapping type.");
+                self.refuse(member.path, Wording::Sentence, rule);
             }
             Support::Full => {}
-            Support::Later => self.refuse(member.path, format!("{} {NOT_YET}", member.path)),
-            Support::Never(rule) => self.refuse(member.path, rule),
+            Support::Later => self.refuse(member.path, Wording::Sentence, format!("{} {NOT_YET}", member.path)),
+            Support::Never(rule) => self.refuse(member.path, Wording::Sentence, rule),
         }
     }
 
@@ -172,14 +207,17 @@ impl<'document> Check<'document> {
         if is_queue && size > QUEUE_BATCH_SIZE_WITHOUT_WINDOW && window == 0 {
             self.refuse(
                 "BatchSize",
+                Wording::Sentence,
                 "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
             );
         }
         if kind == Some(Kind::Fifo) && window > 0 {
-            self.refuse("MaximumBatchingWindowInSeconds", "Batching window is not supported for FIFO queues");
+            let rule = "Batching window is not supported for FIFO queues";
+            self.refuse("MaximumBatchingWindowInSeconds", Wording::Sentence, rule);
         }
         if kind == Some(Kind::Fifo) && size > FIFO_BATCH_SIZE_MAX {
-            self.refuse("BatchSize", format!("a FIFO queue's batch has at most {FIFO_BATCH_SIZE_MAX} records"));
+            let rule = format!("a FIFO queue's batch has at most {FIFO_BATCH_SIZE_MAX} records");
+            self.refuse("BatchSize", Wording::Own, rule);
         }
     }
 
@@ -187,6 +225,7 @@ impl<'document> Check<'document> {
         if matches!(self.document.maximum_record_age_in_seconds, Some(0..60)) {
             self.refuse(
                 "MaximumRecordAgeInSeconds",
+                Wording::Sentence,
                 "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)",
             );
         }
@@ -201,41 +240,44 @@ impl<'document> Check<'document> {
         }
         if position == Some("AT_TIMESTAMP") && kind == Some(Kind::Stream(StreamKind::Dynamodb)) {
             let arn = self.document.event_source_arn.as_deref().unwrap_or_default();
-            self.refuse("StartingPosition", format!("Unsupported starting position for arn type: {arn}"));
+            let rule = format!("Unsupported starting position for arn type: {arn}");
+            self.refuse("StartingPosition", Wording::Sentence, rule);
             return None;
         }
         let timestamp = self.document.starting_position_timestamp;
         let judged = match (position, timestamp) {
             (Some("TRIM_HORIZON"), None) => Ok(StartingPosition::TrimHorizon),
             (Some("LATEST"), None) => Ok(StartingPosition::Latest),
-            (Some("TRIM_HORIZON" | "LATEST"), Some(_)) => {
-                Err(("StartingPositionTimestamp", "Timestamp only valid with StartingPosition AT_TIMESTAMP"))
-            }
-            (Some("AT_TIMESTAMP"), None) => {
-                Err(("StartingPositionTimestamp", "Timestamp must be provided with StartingPosition AT_TIMESTAMP"))
-            }
+            (Some("TRIM_HORIZON" | "LATEST"), Some(_)) => Err((
+                "StartingPositionTimestamp",
+                Wording::Sentence,
+                "Timestamp only valid with StartingPosition AT_TIMESTAMP",
+            )),
+            (Some("AT_TIMESTAMP"), None) => Err((
+                "StartingPositionTimestamp",
+                Wording::Sentence,
+                "Timestamp must be provided with StartingPosition AT_TIMESTAMP",
+            )),
             (Some("AT_TIMESTAMP"), Some(timestamp)) if timestamp > now => {
-                Err(("StartingPositionTimestamp", "Timestamp must not be in the future"))
+                Err(("StartingPositionTimestamp", Wording::Sentence, "Timestamp must not be in the future"))
             }
             (Some("AT_TIMESTAMP"), Some(timestamp)) if timestamp < Timestamp::UNIX_EPOCH => {
-                Err(("StartingPositionTimestamp", "Timestamp must not be before 1970"))
+                Err(("StartingPositionTimestamp", Wording::Sentence, "Timestamp must not be before 1970"))
             }
             (Some("AT_TIMESTAMP"), Some(timestamp)) => Ok(StartingPosition::AtTimestamp(timestamp)),
-            (Some(_), _) => {
-                Err(("StartingPosition", "Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]"))
-            }
-            (None, _) => Err(("StartingPosition", NOT_NULL)),
+            (Some(_), _) => Err(("StartingPosition", Wording::Constraint, STARTING_POSITIONS)),
+            (None, _) => Err(("StartingPosition", Wording::Constraint, NOT_NULL)),
         };
-        judged.map_err(|(field, rule)| self.refuse(field, rule)).ok()
+        judged.map_err(|(field, wording, rule)| self.refuse(field, wording, rule)).ok()
     }
 
     fn invoke_identity(&mut self, kind: Option<Kind>) {
         let given =
             self.document.esmd.as_ref().and_then(|esmd| esmd.invoke_identity_arn.as_deref()).unwrap_or_default();
         if !given.is_empty() && !given.starts_with("arn:") {
-            self.refuse("Esmd.InvokeIdentityArn", "must be the ARN of the function's role");
+            self.refuse("Esmd.InvokeIdentityArn", Wording::Own, "must be the ARN of the function's role");
         } else if !given.is_empty() && kind.is_some_and(|kind| kind != Kind::Stream(StreamKind::Kinesis)) {
-            self.refuse("Esmd.InvokeIdentityArn", "is shown in the events of Kinesis streams only");
+            self.refuse("Esmd.InvokeIdentityArn", Wording::Own, "is shown in the events of Kinesis streams only");
         }
     }
 
@@ -243,10 +285,9 @@ impl<'document> Check<'document> {
         path.split('.').fold(&self.json, |value, name| value.get(name).unwrap_or(&Value::Null))
     }
 
-    fn refuse(&mut self, field: &str, rule: impl Into<String>) {
-        let error =
-            ValidationError { field: field.to_owned(), value: self.value(field).to_string(), rule: rule.into() };
-        self.errors.push(error);
+    fn refuse(&mut self, field: &str, wording: Wording, rule: impl Into<String>) {
+        let value = self.value(field).to_string();
+        self.errors.push(ValidationError { field: field.to_owned(), value, rule: rule.into(), wording });
     }
 }
 
@@ -310,12 +351,14 @@ fn within_bounds<N: TryFrom<i64>>(number: i64) -> N {
     N::try_from(number).ok().expect("the bounds of the member fit its type")
 }
 
+const FIXED_MEMBERS: [&str; 4] = ["EventSourceArn", "StartingPosition", "StartingPositionTimestamp", "Tags"];
 const QUEUE_BATCH_SIZE_DEFAULT: usize = 10;
 const STREAM_BATCH_SIZE_DEFAULT: usize = 100;
 /// A queue's batch beyond this needs a batching window.
 const QUEUE_BATCH_SIZE_WITHOUT_WINDOW: i64 = 10;
 const FIFO_BATCH_SIZE_MAX: i64 = 10;
 
+const STARTING_POSITIONS: &str = "Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]";
 const NOT_NULL: &str = "Member must not be null";
 const NOT_YET: &str = "is not supported yet by this version of esmd";
 const UNRECOGNIZED_SOURCE: &str = "Unrecognized event source.";

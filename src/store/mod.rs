@@ -8,9 +8,11 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::core::Timestamp;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::ShardId;
 use crate::mapping::document::MappingDocument;
+use crate::mapping::state::MappingState;
 
 /// A mapping as it is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,10 @@ pub struct StoredMapping {
     pub document: MappingDocument,
     /// Who declared it.
     pub origin: MappingOrigin,
+    /// What the last call on it asked for, or that it was carried out.
+    pub state: MappingState,
+    /// When it was made or changed last, by whoever declares it.
+    pub last_modified: Timestamp,
     /// Raised by every change; a `put` names the revision that it saw.
     pub revision: u64,
 }
@@ -31,6 +37,8 @@ pub struct StoredMapping {
 pub enum MappingOrigin {
     /// The configuration file declares it.
     File,
+    /// It was made by a call.
+    Api,
 }
 
 /// The right to read one shard, as granted by a claim.

@@ -1,4 +1,5 @@
-//! What the daemon serves over HTTP, on a real socket: readiness that follows the store and the drain.
+//! What the daemon serves over HTTP, on a real socket: readiness that follows the store and the drain, and mappings as
+//! Lambda's API has them.
 
 #![allow(clippy::unwrap_used)] // tests may
 
@@ -6,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use esmd::api::{self, Vitals};
+use esmd::control::DeclaringFile;
 use esmd::store::StateStore;
 use esmd::store::observed::ObservedStore;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -13,10 +15,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use controlled::{Controlled, Outside, REGION};
+use fakes::stream::FakeStream;
 use memory_store::MemoryStore;
 
+#[path = "../support/controlled.rs"]
+mod controlled;
+#[path = "../support/fakes/mod.rs"]
+mod fakes;
 #[path = "../support/http.rs"]
 mod http;
+mod mappings;
 #[allow(dead_code)] // the contract suite uses the rest
 #[path = "../support/memory_store.rs"]
 mod memory_store;
@@ -48,24 +57,37 @@ async fn readiness_names_every_check_when_asked() {
     assert_eq!(daemon.get("/readyz?verbose").await, (200, "[+]state-store ok\n[+]running ok\nok\n".to_owned()));
 }
 
+/// The routes, on an engine that reads one stream.
 struct Daemon {
     address: SocketAddr,
+    stream: FakeStream,
+    outside: Outside,
     memory: Arc<MemoryStore>,
     store: ObservedStore,
     shutdown: CancellationToken,
+    _life: Controlled,
 }
 
 impl Daemon {
     async fn start() -> Self {
-        let memory = Arc::new(MemoryStore::default());
+        let clock = fakes::clock();
+        let stream = FakeStream::new(clock.clone(), STREAM, 1);
+        let outside = Outside::new(clock).with_source(STREAM, stream.clone());
+        Self::start_with(outside, stream, None).await
+    }
+
+    async fn start_with(outside: Outside, stream: FakeStream, file: Option<DeclaringFile>) -> Self {
+        let life = outside.start(file).await;
+        let memory = Arc::clone(&outside.store);
         let store = ObservedStore::new(Arc::clone(&memory) as Arc<dyn StateStore>);
         let shutdown = CancellationToken::new();
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let router = api::router(Vitals { metrics, store: store.clone(), shutdown: shutdown.clone() });
+        let vitals = Vitals { metrics, store: store.clone(), shutdown: shutdown.clone() };
+        let router = api::router(vitals, life.control.clone(), REGION);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await }); // ends with the test's runtime
-        Self { address, memory, store, shutdown }
+        Self { address, stream, outside, memory, store, shutdown, _life: life }
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
@@ -73,3 +95,5 @@ impl Daemon {
         (page.status, page.body)
     }
 }
+
+const STREAM: &str = "arn:aws:kinesis:eu-west-1:111111111111:stream/orders";

@@ -14,6 +14,7 @@ use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, PositionRange, UpTo};
 use esmd::core::record::{Position, SequenceNumber, ShardId};
 use esmd::mapping::document::MappingDocument;
+use esmd::mapping::state::MappingState;
 use esmd::store::embedded::{EmbeddedStore, OpenError};
 use esmd::store::{Lease, LeaseRow, MappingOrigin, StateStore, StoreError, StoredMapping};
 
@@ -412,8 +413,8 @@ async fn a_newer_state_is_refused_and_left_alone() {
 
     let Err(error) = EmbeddedStore::open(directory.path()) else { panic!("opened") };
 
-    assert!(matches!(error, OpenError::Newer { found: 42, known: 1, .. }), "{error:?}");
-    assert!(error.to_string().contains("has version 42, but this esmd knows only versions up to 1"), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 42, known: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("has version 42, but this esmd knows only versions up to 2"), "{error}");
     assert_eq!(fs::read(&database).unwrap(), before);
 }
 
@@ -496,7 +497,14 @@ fn document(source: &str) -> MappingDocument {
 
 fn new_mapping(source: &str) -> StoredMapping {
     let document = document(source);
-    StoredMapping { uuid: Uuid::new_v4(), document, origin: MappingOrigin::File, revision: 0 }
+    StoredMapping {
+        uuid: Uuid::new_v4(),
+        document,
+        origin: MappingOrigin::File,
+        revision: 0,
+        state: MappingState::Enabled,
+        last_modified: Timestamp::default(),
+    }
 }
 
 async fn mapping_with(store: &dyn StateStore, shards: &[&str]) -> Uuid {

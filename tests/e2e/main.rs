@@ -13,6 +13,8 @@ mod dynamodb;
 mod fifo;
 mod kinesis;
 mod load;
+mod mapping_api;
+mod reload;
 mod restart;
 mod standard;
 

@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // tests
 
+#[path = "../support/controlled.rs"]
+mod controlled;
 #[path = "../support/fakes/mod.rs"]
 mod fakes;
 #[path = "../support/memory_store.rs"]
 mod memory_store;
 
+mod control;
 mod crash;
 mod determinism;
 mod drain;

@@ -10,6 +10,7 @@ use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::ShardId;
 use esmd::engine::{Board, CutOff, Desired, Engine, Shared};
+use esmd::mapping::state::MappingState;
 use esmd::mapping::{
     Batching, EsmdSettings, EventSourceMapping, QueueSettings as MappingOfQueue, SourceSettings, StartingPosition,
     StreamKind, StreamSettings,
@@ -102,7 +103,14 @@ impl<S: Source + Clone + 'static> World<S> {
     async fn new(clock: Clock, source: S, settings: SourceSettings) -> Self {
         let store = Arc::new(MemoryStore::default());
         let document = serde_json::from_str("{}").unwrap();
-        let mapping = StoredMapping { uuid: MAPPING, document, origin: MappingOrigin::File, revision: 0 };
+        let mapping = StoredMapping {
+            uuid: MAPPING,
+            document,
+            origin: MappingOrigin::File,
+            revision: 0,
+            state: MappingState::Enabled,
+            last_modified: Timestamp::default(),
+        };
         store.put_mapping(mapping).await.unwrap();
         let mapping = EventSourceMapping {
             source: settings,

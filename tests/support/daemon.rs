@@ -111,13 +111,18 @@ impl Installation {
         Daemon { child, listen, log, _directory: Arc::clone(&self.directory) }
     }
 
+    /// Puts another configuration file in place of the one there is.
+    pub fn rewrite(&self, text: &str) {
+        std::fs::write(self.config(), text).unwrap();
+    }
+
     fn config(&self) -> PathBuf {
         self.directory.path().join("esmd.yaml")
     }
 
     fn write_config(&self, mappings: &[Value]) {
         let config = serde_json::json!({ "mappings": mappings }); // JSON is a subset of YAML
-        std::fs::write(self.config(), serde_json::to_vec_pretty(&config).unwrap()).unwrap();
+        self.rewrite(&serde_json::to_string_pretty(&config).unwrap());
     }
 }
 
@@ -174,8 +179,25 @@ impl Daemon {
 
     /// Sends SIGTERM.
     pub async fn request_stop(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// Waits until it printed this.
+    ///
+    /// # Panics
+    /// When it has not within half a minute.
+    pub async fn wait_for_log(&self, text: &str) {
+        let deadline = Instant::now() + READY_LIMIT;
+        while !self.printed().contains(text) {
+            assert!(Instant::now() < deadline, "the daemon never printed {text:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
         // The shell's own `kill` is everywhere; a signal from Rust would need unsafe code or one more dependency.
-        let kill = format!("kill -TERM {}", self.pid());
+        let kill = format!("kill -{name} {}", self.pid());
         let status = Command::new("/bin/sh").args(["-c", &kill]).status().await.unwrap();
         assert!(status.success(), "`{kill}` failed: {status}");
     }

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 pub struct Page {
     /// The HTTP status.
     pub status: u16,
+    /// The status line and the headers, as they came.
+    pub head: String,
     /// The body, undecoded if it came in chunks.
     pub body: String,
 }
@@ -25,14 +27,26 @@ pub async fn get(address: SocketAddr, path: &str) -> io::Result<Page> {
 
 /// Posts `body` to the root of `address`, with these headers.
 pub async fn post(address: SocketAddr, headers: &[(&str, &str)], body: &str) -> io::Result<Page> {
+    send(address, "POST", "/", headers, body).await
+}
+
+/// Sends any request.
+pub async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> io::Result<Page> {
     let headers: String = headers.iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect();
     let length = body.len();
     // Of version 1.0, so that the answer does not come in chunks.
-    let head = format!("POST / HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}\r\n");
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}\r\n");
     exchange(address, &(head + body)).await
 }
 
-async fn exchange(address: SocketAddr, request: &str) -> io::Result<Page> {
+/// Sends a request as it stands, with all its headers.
+pub async fn exchange(address: SocketAddr, request: &str) -> io::Result<Page> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
@@ -43,5 +57,5 @@ async fn exchange(address: SocketAddr, request: &str) -> io::Result<Page> {
 fn parse(answer: &str) -> Option<Page> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Page { status, body: body.to_owned() })
+    Some(Page { status, head: head.to_owned(), body: body.to_owned() })
 }

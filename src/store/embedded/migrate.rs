@@ -14,7 +14,7 @@ use crate::source::BoxError;
 pub(super) type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 
 /// At index `n`: from version `n` to `n + 1`. Version 0 is an empty file.
-pub(super) const MIGRATIONS: &[Migration] = &[make_tables];
+pub(super) const MIGRATIONS: &[Migration] = &[make_tables, add_states];
 
 /// Brings the state to the version that `migrations` lead to, or says why it is not to be touched.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
@@ -105,6 +105,16 @@ fn make_tables(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
             updated_at TEXT NOT NULL DEFAULT (datetime('now')),
             PRIMARY KEY (mapping, shard)
         ) STRICT, WITHOUT ROWID;",
+    )
+}
+
+/// Version 2. Until then every mapping came from a file, and what it asked for was in force.
+fn add_states(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "ALTER TABLE mappings ADD COLUMN state TEXT NOT NULL DEFAULT 'Enabled'; -- in the words of Lambda's API
+        ALTER TABLE mappings ADD COLUMN last_modified_ms INTEGER NOT NULL DEFAULT 0; -- since the Unix epoch
+        UPDATE mappings SET last_modified_ms = unixepoch(created_at) * 1000;
+        UPDATE mappings SET state = 'Disabled' WHERE json_extract(document, '$.Enabled') = 0;",
     )
 }
 

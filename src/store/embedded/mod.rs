@@ -196,9 +196,11 @@ mod tests {
 
     use tokio::sync::oneshot;
 
+    use crate::core::Timestamp;
     use crate::core::checkpoint::{PositionRange, UpTo};
     use crate::core::record::{Position, SequenceNumber};
     use crate::mapping::document::MappingDocument;
+    use crate::mapping::state::MappingState;
     use crate::store::MappingOrigin;
 
     use super::*;
@@ -282,6 +284,8 @@ mod tests {
             document: MappingDocument::default(),
             origin: MappingOrigin::File,
             revision: 0,
+            state: MappingState::Enabled,
+            last_modified: Timestamp::default(),
         };
         let mapping = store.put_mapping(mapping).await.unwrap().uuid;
         let shard = ShardId::new(shard);

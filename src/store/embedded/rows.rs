@@ -8,24 +8,36 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::owner::Answer;
+use crate::core::Timestamp;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::ShardId;
+use crate::mapping::state::MappingState;
 use crate::store::{Lease, LeaseRow, MappingOrigin, StoreError, StoredMapping};
 
 pub(super) fn mappings(connection: &Connection) -> Answer<Vec<StoredMapping>> {
-    let mut statement =
-        connection.prepare_cached("SELECT uuid, document, origin, revision FROM mappings ORDER BY number")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT uuid, document, origin, revision, state, last_modified_ms FROM mappings ORDER BY number",
+    )?;
     let mappings = statement.query_map([], stored_mapping)?.collect::<Result<_, _>>()?;
     Ok(Ok(mappings))
 }
 
 pub(super) fn put_mapping(connection: &Connection, mapping: &StoredMapping) -> Answer<StoredMapping> {
     let changed = StoredMapping { revision: mapping.revision.saturating_add(1), ..mapping.clone() };
-    let values = (text(mapping.uuid), Json(&mapping.document), mapping.origin, integer(changed.revision));
+    let values = (
+        text(mapping.uuid),
+        Json(&mapping.document),
+        mapping.origin,
+        integer(changed.revision),
+        mapping.state,
+        integer(mapping.last_modified.as_millis()),
+    );
     let statement = if mapping.revision == 0 {
-        "INSERT INTO mappings (uuid, document, origin, revision) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (uuid) DO NOTHING"
+        "INSERT INTO mappings (uuid, document, origin, revision, state, last_modified_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (uuid) DO NOTHING"
     } else {
-        "UPDATE mappings SET document = ?2, origin = ?3, revision = ?4 WHERE uuid = ?1 AND revision = ?4 - 1"
+        "UPDATE mappings SET document = ?2, origin = ?3, revision = ?4, state = ?5, last_modified_ms = ?6
+         WHERE uuid = ?1 AND revision = ?4 - 1"
     };
     let written = connection.prepare_cached(statement)?.execute(values)?;
     Ok(if written == 1 { Ok(changed) } else { Err(StoreError::Conflict { uuid: mapping.uuid }) })
@@ -113,7 +125,14 @@ pub(super) fn save_checkpoint(connection: &Connection, lease: &Lease, checkpoint
 fn stored_mapping(row: &Row<'_>) -> rusqlite::Result<StoredMapping> {
     let Parsed(uuid) = row.get(0)?;
     let Json(document) = row.get(1)?;
-    Ok(StoredMapping { uuid, document, origin: row.get(2)?, revision: natural(row, 3)? })
+    Ok(StoredMapping {
+        uuid,
+        document,
+        origin: row.get(2)?,
+        revision: natural(row, 3)?,
+        state: row.get(4)?,
+        last_modified: Timestamp::from_millis(natural(row, 5)?),
+    })
 }
 
 fn lease_row(row: &Row<'_>) -> rusqlite::Result<LeaseRow> {
@@ -169,6 +188,7 @@ impl ToSql for MappingOrigin {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {
             Self::File => "file".into(),
+            Self::Api => "api".into(),
         })
     }
 }
@@ -177,7 +197,22 @@ impl FromSql for MappingOrigin {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         match value.as_str()? {
             "file" => Ok(Self::File),
+            "api" => Ok(Self::Api),
             other => Err(FromSqlError::Other(format!("unknown origin {other:?}").into())),
         }
+    }
+}
+
+impl ToSql for MappingState {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for MappingState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let text = value.as_str()?;
+        let known = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        known.ok_or_else(|| FromSqlError::Other(format!("unknown state {text:?}").into()))
     }
 }

@@ -1,0 +1,190 @@
+//! The routes of mappings, in two dialects: Lambda's, where esmd's own members are refused, and esmd's, where they
+//! stand beside AWS's. Both read and answer the same document (`docs/semantics.md` 1).
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use serde_json::Value;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use crate::control::{Control, MappingView};
+use crate::mapping::arn::FunctionName;
+use crate::mapping::configuration::{EventSourceMappingConfiguration, Facts};
+use crate::mapping::document::{FIELDS, MappingDocument};
+
+/// What the routes work with.
+#[derive(Clone)]
+pub(super) struct Mappings {
+    pub(super) control: Control,
+    pub(super) region: String,
+    pub(super) dialect: Dialect,
+}
+
+/// Whose document is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// AWS's members alone.
+    Lambda,
+    /// AWS's members and ours.
+    Esmd,
+}
+
+type Answer = Result<Response, ApiError>;
+
+/// A page of `ListEventSourceMappings`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Page {
+    event_source_mappings: Vec<EventSourceMappingConfiguration>,
+    next_marker: Option<String>,
+}
+
+/// The routes under `path`, with and without a slash at the end: SDKs differ.
+pub(super) fn router(path: &str, mappings: Mappings) -> Router {
+    let all = get(list).post(create);
+    let one = get(read).put(update).delete(delete);
+    Router::new()
+        .route(path, all.clone())
+        .route(&format!("{path}/"), all)
+        .route(&format!("{path}/{{uuid}}"), one.clone())
+        .route(&format!("{path}/{{uuid}}/"), one)
+        .with_state(mappings)
+}
+
+async fn create(State(mappings): State<Mappings>, body: Result<Bytes, BytesRejection>) -> Answer {
+    let document = mappings.document(body)?;
+    let made = mappings.control.create(document).await.map_err(|refused| ApiError::of(refused, "create"))?;
+    Ok(mappings.answer(StatusCode::ACCEPTED, made))
+}
+
+async fn read(State(mappings): State<Mappings>, Path(uuid): Path<String>) -> Answer {
+    let found = mappings.control.get(parse(&uuid)?).ok_or_else(ApiError::missing)?;
+    Ok(mappings.answer(StatusCode::OK, found))
+}
+
+async fn update(
+    State(mappings): State<Mappings>,
+    Path(uuid): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let (uuid, change) = (parse(&uuid)?, mappings.document(body)?);
+    let changed = mappings.control.update(uuid, change).await.map_err(|refused| ApiError::of(refused, "update"))?;
+    Ok(mappings.answer(StatusCode::ACCEPTED, changed))
+}
+
+async fn delete(State(mappings): State<Mappings>, Path(uuid): Path<String>) -> Answer {
+    let deleted = mappings.control.delete(parse(&uuid)?).await.map_err(|refused| ApiError::of(refused, "delete"))?;
+    Ok(mappings.answer(StatusCode::ACCEPTED, deleted))
+}
+
+/// `docs/semantics.md` 1.10
+async fn list(State(mappings): State<Mappings>, Query(query): Query<BTreeMap<String, String>>) -> Answer {
+    let given = |name: &str| query.get(name).filter(|value| !value.is_empty());
+    let size = page_size(given("MaxItems").map(String::as_str))?;
+    let function = given("FunctionName").map(|name| {
+        name.parse::<FunctionName>().map_err(|error| ApiError::constraint(name, "functionName", &error.to_string()))
+    });
+    let function = function.transpose()?;
+    let after = match given("Marker").map(|marker| marker.parse::<Uuid>()) {
+        None => None,
+        Some(Ok(after)) => Some(after),
+        Some(Err(_)) => return Ok(success(StatusCode::OK, &Page { event_source_mappings: vec![], next_marker: None })),
+    };
+    let mut matching = mappings.control.list().into_iter().filter(|view| {
+        let is_after = after.is_none_or(|after| view.uuid > after);
+        let has_source = given("EventSourceArn").is_none_or(|arn| view.mapping.source_arn().as_str() == arn);
+        is_after && has_source && function.as_ref().is_none_or(|function| mappings.invokes(view, function))
+    });
+    let shown: Vec<MappingView> = matching.by_ref().take(size).collect();
+    let next_marker = matching.next().and(shown.last()).map(|last| last.uuid.to_string());
+    let event_source_mappings = shown.into_iter().map(|view| mappings.configuration(view)).collect();
+    Ok(success(StatusCode::OK, &Page { event_source_mappings, next_marker }))
+}
+
+impl Mappings {
+    fn answer(&self, status: StatusCode, view: MappingView) -> Response {
+        success(status, &self.configuration(view))
+    }
+
+    fn configuration(&self, view: MappingView) -> EventSourceMappingConfiguration {
+        let milliseconds = i64::try_from(view.last_modified.as_millis()).unwrap_or(i64::MAX);
+        let facts = Facts {
+            uuid: view.uuid.to_string(),
+            region: self.region.clone(),
+            state: view.state,
+            last_modified: jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::MAX),
+            last_processing_result: self.control.last_processing_result(view.uuid),
+        };
+        let answer = EventSourceMappingConfiguration::new(&view.document, &view.mapping, facts);
+        match self.dialect {
+            Dialect::Lambda => answer,
+            Dialect::Esmd => {
+                let file = view.declared_in.map(|file| file.display().to_string());
+                answer.with_own_members(&view.document, file)
+            }
+        }
+    }
+
+    /// Whether the mapping invokes this function, with just this qualifier or none.
+    fn invokes(&self, view: &MappingView, function: &FunctionName) -> bool {
+        let source = view.mapping.source_arn();
+        let arn = |function: &FunctionName| function.arn(source.partition(), &self.region, source.account());
+        arn(&view.mapping.function) == arn(function)
+    }
+
+    /// Reads a body. Members that nobody knows are skipped, as AWS skips them, but not in silence.
+    fn document(&self, body: Result<Bytes, BytesRejection>) -> Result<MappingDocument, ApiError> {
+        let body = body.map_err(|refused| ApiError::too_large(refused.body_text()))?;
+        let value: Value = serde_json::from_slice(&body)
+            .map_err(|error| ApiError::invalid_content(format!("Could not parse request body into json: {error}")))?;
+        if let Value::Object(members) = &value {
+            let is_known = |name: &str| FIELDS.iter().any(|field| field.name == name);
+            let unknown: Vec<_> = members.keys().filter(|name| !is_known(name) && *name != "UUID").collect();
+            if !unknown.is_empty() {
+                warn!(members = ?unknown, "a request has members that esmd does not know: they are skipped");
+            }
+        }
+        let document: MappingDocument = serde_path_to_error::deserialize(value)
+            .map_err(|error| ApiError::invalid_content(format!("{}: {}", error.path(), error.inner())))?;
+        if self.dialect == Dialect::Lambda && document.esmd.is_some() {
+            return Err(ApiError::invalid_parameter(
+                "Esmd is no member of Lambda's API: send the document to /esmd/v1/mappings",
+            ));
+        }
+        Ok(document)
+    }
+}
+
+/// A UUID that is none names nothing.
+fn parse(uuid: &str) -> Result<Uuid, ApiError> {
+    uuid.parse().map_err(|_| ApiError::missing())
+}
+
+/// AWS's pages hold at most 100, whatever is asked.
+fn page_size(given: Option<&str>) -> Result<usize, ApiError> {
+    let Some(text) = given else { return Ok(PAGE_MAX) };
+    let refused = |rule| Err(ApiError::constraint(text, "maxItems", rule));
+    match text.parse::<i64>() {
+        Ok(number) if number > 10_000 => refused("Member must have value less than or equal to 10000"),
+        Ok(number) => match usize::try_from(number) {
+            Ok(number) if number > 0 => Ok(number.min(PAGE_MAX)),
+            _ => refused("Member must have value greater than or equal to 1"),
+        },
+        Err(_) => refused("Member must be an integer"),
+    }
+}
+
+fn success(status: StatusCode, body: &impl Serialize) -> Response {
+    (status, Json(body)).into_response()
+}
+
+const PAGE_MAX: usize = 100;

@@ -1,0 +1,152 @@
+//! Which mappings there are, and who may change them: the configuration file declares some, calls make the others. Both
+//! end as rows of the store and as what the engine is to run. One task, the [`Controller`], owns that list and takes
+//! the changes one after another; [`Control`] is how everyone else talks to it. Knows nothing of HTTP.
+
+mod controller;
+pub mod file_watch;
+mod list;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use list::List;
+
+pub use controller::{Controller, DeclaringFile, Surroundings};
+
+use crate::core::Timestamp;
+use crate::engine::Board;
+use crate::mapping::EventSourceMapping;
+use crate::mapping::document::MappingDocument;
+use crate::mapping::state::MappingState;
+use crate::mapping::validate::ValidationErrors;
+use crate::store::StoreError;
+
+/// Shows the mappings and asks for changes. Cloning shares it.
+#[derive(Clone)]
+pub struct Control {
+    calls: mpsc::Sender<Call>,
+    list: watch::Receiver<Arc<List>>,
+    board: Board,
+}
+
+/// A mapping as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MappingView {
+    /// Its name.
+    pub uuid: Uuid,
+    /// What was asked for.
+    pub document: MappingDocument,
+    /// What it comes to.
+    pub mapping: EventSourceMapping,
+    /// Its state.
+    pub state: MappingState,
+    /// When it was made or changed.
+    pub last_modified: Timestamp,
+    /// The file that declares it, if one does.
+    pub declared_in: Option<PathBuf>,
+}
+
+/// Why a call was not carried out. Nothing was changed, unless the store could not say.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is no such mapping.
+    #[error("there is no mapping {uuid}")]
+    Missing {
+        /// What was asked for.
+        uuid: Uuid,
+    },
+    /// Another mapping has the same source and function.
+    #[error("mapping {} has the same source and function", .other.uuid)]
+    Occupied {
+        /// The other one.
+        other: Box<MappingView>,
+    },
+    /// An earlier change of the mapping is still being carried out.
+    #[error("an earlier change of mapping {uuid} is still being carried out")]
+    InUse {
+        /// The mapping.
+        uuid: Uuid,
+    },
+    /// The document breaks rules.
+    #[error(transparent)]
+    Invalid(#[from] ValidationErrors),
+    /// The mapping is the file's.
+    #[error("the mapping is declared in {}: change it there", file.display())]
+    Declared {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The store did not take the change, or did not say that it did.
+    #[error("the change could not be stored")]
+    Store(#[from] StoreError),
+    /// The process is about to end.
+    #[error("esmd is stopping")]
+    Stopping,
+}
+
+/// What is asked of the controller.
+enum Call {
+    Create(MappingDocument, Answer),
+    Update(Uuid, MappingDocument, Answer),
+    Delete(Uuid, Answer),
+    Reload,
+}
+
+type Answer = oneshot::Sender<Result<MappingView, ControlError>>;
+
+impl Control {
+    /// Makes a mapping of a document that no file declares.
+    pub async fn create(&self, document: MappingDocument) -> Result<MappingView, ControlError> {
+        self.call(|answer| Call::Create(document, answer)).await
+    }
+
+    /// Changes the members that are given. `EventSourceArn`, starting position and tags cannot be changed.
+    pub async fn update(&self, uuid: Uuid, change: MappingDocument) -> Result<MappingView, ControlError> {
+        self.call(|answer| Call::Update(uuid, change, answer)).await
+    }
+
+    /// Deletes a mapping. It is shown as `Deleting` until all that it had begun is settled, then its checkpoints go.
+    pub async fn delete(&self, uuid: Uuid) -> Result<MappingView, ControlError> {
+        self.call(|answer| Call::Delete(uuid, answer)).await
+    }
+
+    /// Reads the configuration file again. The log and the metrics say what became of it.
+    pub async fn reload(&self) {
+        _ = self.calls.send(Call::Reload).await; // else the process ends anyway
+    }
+
+    /// One mapping.
+    #[must_use]
+    pub fn get(&self, uuid: Uuid) -> Option<MappingView> {
+        let list = self.list.borrow();
+        list.get(uuid).map(|entry| list.view(entry, &self.board))
+    }
+
+    /// All mappings, by UUID.
+    #[must_use]
+    pub fn list(&self) -> Vec<MappingView> {
+        let list = self.list.borrow();
+        list.entries().map(|(_, entry)| list.view(entry, &self.board)).collect()
+    }
+
+    /// Whether the file was taken up when it was read last; `None` if there is no file.
+    #[must_use]
+    pub fn last_reload_succeeded(&self) -> Option<bool> {
+        self.list.borrow().file().map(|file| file.last_reload_succeeded)
+    }
+
+    /// `LastProcessingResult` of a mapping.
+    #[must_use]
+    pub fn last_processing_result(&self, uuid: Uuid) -> String {
+        self.board.last_processing_result(uuid)
+    }
+
+    async fn call(&self, call: impl FnOnce(Answer) -> Call) -> Result<MappingView, ControlError> {
+        let (answer, answered) = oneshot::channel();
+        self.calls.send(call(answer)).await.map_err(|_| ControlError::Stopping)?;
+        answered.await.map_err(|_| ControlError::Stopping)?
+    }
+}

@@ -1,0 +1,84 @@
+//! The states of a mapping as Lambda's API shows them, and which call leads to which (`docs/semantics.md` 1.8). Knows
+//! nothing of what runs: whoever carries a change out says when it is done.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EventSourceMapping, SourceSettings};
+
+/// The state of a mapping, in AWS's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MappingState {
+    /// It was made and has not begun.
+    Creating,
+    /// It was enabled and has not begun.
+    Enabling,
+    /// It runs.
+    Enabled,
+    /// It was disabled and still settles what it had begun.
+    Disabling,
+    /// It does not run.
+    Disabled,
+    /// Its settings were changed and are not in force yet.
+    Updating,
+    /// It was deleted and still settles what it had begun.
+    Deleting,
+}
+
+impl MappingState {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Creating,
+        Self::Enabling,
+        Self::Enabled,
+        Self::Disabling,
+        Self::Disabled,
+        Self::Updating,
+        Self::Deleting,
+    ];
+
+    /// The state of a mapping that was just made.
+    #[must_use]
+    pub fn created(mapping: &EventSourceMapping) -> Self {
+        match mapping.source {
+            SourceSettings::Queue(_) if !mapping.enabled => Self::Disabled,
+            SourceSettings::Queue(_) | SourceSettings::Stream(_) => Self::Creating,
+        }
+    }
+
+    /// The state of a mapping that was just changed. `was_enabled` says whether it was to run before.
+    #[must_use]
+    pub fn updated(was_enabled: bool, mapping: &EventSourceMapping) -> Self {
+        match (was_enabled, mapping.enabled, &mapping.source) {
+            (false, true, _) => Self::Enabling,
+            (true, false, _) => Self::Disabling,
+            (false, false, SourceSettings::Queue(_)) => Self::Disabled,
+            (true, true, _) | (false, false, SourceSettings::Stream(_)) => Self::Updating,
+        }
+    }
+
+    /// The state that lasts.
+    #[must_use]
+    pub fn settled(enabled: bool) -> Self {
+        if enabled { Self::Enabled } else { Self::Disabled }
+    }
+
+    /// Whether something is still to be carried out.
+    #[must_use]
+    pub fn is_transition(self) -> bool {
+        !matches!(self, Self::Enabled | Self::Disabled)
+    }
+
+    /// AWS's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "Creating",
+            Self::Enabling => "Enabling",
+            Self::Enabled => "Enabled",
+            Self::Disabling => "Disabling",
+            Self::Disabled => "Disabled",
+            Self::Updating => "Updating",
+            Self::Deleting => "Deleting",
+        }
+    }
+}

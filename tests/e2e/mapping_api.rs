@@ -1,0 +1,154 @@
+//! The AWS CLI, as it is, manages mappings of the built binary on each kind of source, and records flow accordingly.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::VISIBILITY;
+use crate::load::settle;
+use crate::support::aws::{Queue, Stream};
+use crate::support::daemon::{Daemon, Installation};
+use crate::support::function::Function;
+use crate::support::ledger::{Entry, Ledger};
+use crate::support::servers;
+use crate::support::table::Table;
+
+#[tokio::test]
+async fn the_aws_cli_manages_a_mapping_of_a_standard_queue() {
+    let queue = Queue::standard(&servers::ministack(), VISIBILITY).await;
+    let arn = queue.arn.clone();
+    manage(&arn, &[], async |entries| queue.send(&entries).await).await;
+}
+
+#[tokio::test]
+async fn the_aws_cli_manages_a_mapping_of_a_fifo_queue() {
+    let queue = Queue::fifo(&servers::ministack(), VISIBILITY).await;
+    let arn = queue.arn.clone();
+    manage(&arn, &[], async |entries| queue.send(&entries).await).await;
+}
+
+#[tokio::test]
+async fn the_aws_cli_manages_a_mapping_of_a_stream() {
+    let stream = Stream::create(&servers::ministack(), 2).await;
+    let arn = stream.arn.clone();
+    manage(&arn, STARTING, async |entries| stream.put(&entries).await).await;
+}
+
+#[tokio::test]
+async fn the_aws_cli_manages_a_mapping_of_a_table() {
+    let table = Table::create(&servers::ministack().url).await;
+    let arn = table.stream_arn.clone();
+    let put = async |entries: Vec<Entry>| {
+        for entry in entries {
+            table.put(&entry.key, entry.sequence).await;
+        }
+    };
+    manage(&arn, STARTING, put).await;
+}
+
+/// The life of a mapping. `send` takes one record of each key.
+async fn manage(source: &str, starting: &[&str], mut send: impl AsyncFnMut(Vec<Entry>)) {
+    let (server, function) = (servers::ministack(), Function::start());
+    let installation = Installation::new()
+        .with_sqs(&server)
+        .with_kinesis(&server)
+        .with_dynamodb_streams(&server)
+        .with_function(&function);
+    let mut daemon = installation.start().await;
+    let mut ledger = Ledger::default();
+    let mut entries = |ledger: &mut Ledger| (0..6).map(|key| ledger.next(&format!("key-{key}"))).collect();
+
+    let create = ["create-event-source-mapping", "--event-source-arn", source, "--function-name", "worker"];
+    let made = succeed(&daemon, &[&create, &["--batch-size", "5"], starting].concat()).await;
+    let uuid = made["UUID"].as_str().unwrap().to_owned();
+    assert_eq!((&made["State"], &made["BatchSize"]), (&"Creating".into(), &5.into()));
+    until_state(&daemon, &uuid, "Enabled").await;
+    let listed = succeed(&daemon, &["list-event-source-mappings", "--function-name", "worker"]).await;
+    assert_eq!(listed["EventSourceMappings"][0]["UUID"], uuid.as_str());
+    send(entries(&mut ledger)).await;
+    settle(&mut ledger, &function).await;
+
+    let update = ["update-event-source-mapping", "--uuid", &uuid];
+    succeed(&daemon, &[&update, &["--batch-size", "1"][..]].concat()).await;
+    until_state(&daemon, &uuid, "Enabled").await;
+    let before = function.count();
+    send(entries(&mut ledger)).await;
+    settle(&mut ledger, &function).await;
+    assert!(function.invocations_after(before).iter().all(|invocation| invocation.records().len() == 1));
+
+    succeed(&daemon, &[&update, &["--no-enabled"][..]].concat()).await;
+    until_state(&daemon, &uuid, "Disabled").await;
+    let before = function.count();
+    send(entries(&mut ledger)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await; // longer than any poll here waits
+    assert_eq!(function.count(), before, "a disabled mapping reads nothing");
+
+    // What it settled must survive a crash as well.
+    daemon.kill9().await;
+    daemon = installation.start().await;
+    succeed(&daemon, &[&update, &["--enabled"][..]].concat()).await;
+    settle(&mut ledger, &function).await;
+    ledger.assert_complete();
+    assert_eq!(ledger.repeats(), 0, "each record once");
+
+    until_state(&daemon, &uuid, "Enabled").await;
+    let deleted = succeed(&daemon, &["delete-event-source-mapping", "--uuid", &uuid]).await;
+    assert_eq!(deleted["State"], "Deleting");
+    let gone = async {
+        loop {
+            let (code, _, error) = aws(&daemon, &["get-event-source-mapping", "--uuid", &uuid]).await;
+            if code != 0 {
+                return error;
+            }
+        }
+    };
+    let error = tokio::time::timeout(LIMIT, gone).await.expect("the mapping goes");
+    assert!(error.contains("(ResourceNotFoundException)"), "{error}");
+    let second = aws(&daemon, &["delete-event-source-mapping", "--uuid", &uuid]).await;
+    assert!(second.2.contains("The resource you requested does not exist."), "{}", second.2);
+    assert!(daemon.terminate().await.status.success());
+}
+
+async fn until_state(daemon: &Daemon, uuid: &str, wanted: &str) {
+    let reached =
+        async { while succeed(daemon, &["get-event-source-mapping", "--uuid", uuid]).await["State"] != wanted {} };
+    assert!(tokio::time::timeout(LIMIT, reached).await.is_ok(), "{uuid} was never {wanted}");
+}
+
+async fn succeed(daemon: &Daemon, arguments: &[&str]) -> Value {
+    let (code, output, error) = aws(daemon, arguments).await;
+    assert_eq!(code, 0, "aws lambda {}: {error}", arguments.join(" "));
+    serde_json::from_str(&output).unwrap()
+}
+
+/// Runs `aws lambda`; answers its exit code and what it printed.
+async fn aws(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/aws");
+    let output = Command::new(program)
+        .args(["--endpoint-url", &format!("http://{}", daemon.listen()), "--region", "us-east-1", "--output", "json"])
+        .arg("lambda")
+        .args(arguments)
+        .env_clear()
+        .envs(ENVIRONMENT)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("`make test` installs the AWS CLI");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+const STARTING: &[&str] = &["--starting-position", "TRIM_HORIZON"];
+const ENVIRONMENT: [(&str, &str); 6] = [
+    ("AWS_ACCESS_KEY_ID", "test"),
+    ("AWS_SECRET_ACCESS_KEY", "test"),
+    ("AWS_CONFIG_FILE", "/dev/null"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("LC_ALL", "C.UTF-8"),
+];
+const LIMIT: Duration = Duration::from_mins(1);

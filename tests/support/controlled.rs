@@ -1,0 +1,103 @@
+//! A controller and an engine on fakes: mappings come and go by calls, as in the daemon.
+
+// Every target compiles this module anew and uses a part of it; and a failure here is a failed test.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use esmd::clock::Clock;
+use esmd::config::environment::Environment;
+use esmd::control::{Control, Controller, DeclaringFile, Surroundings};
+use esmd::engine::{Board, Engine, Shared};
+use esmd::source::Source;
+use esmd::store::StateStore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::fakes::FakeConnector;
+use super::fakes::target::FakeTarget;
+use super::fakes::wire::{Wire, Wired};
+use super::memory_store::MemoryStore;
+
+/// What outlives a process.
+#[derive(Clone)]
+pub struct Outside {
+    pub clock: Clock,
+    pub sources: BTreeMap<String, Arc<dyn Source>>,
+    pub target: FakeTarget,
+    pub store: Arc<MemoryStore>,
+}
+
+/// One process's life.
+pub struct Controlled {
+    pub control: Control,
+    pub shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Outside {
+    pub fn new(clock: Clock) -> Self {
+        let target = FakeTarget::new(clock.clone());
+        Self { clock, sources: BTreeMap::new(), target, store: Arc::default() }
+    }
+
+    pub fn with_source(mut self, arn: &str, source: impl Source + 'static) -> Self {
+        self.sources.insert(arn.to_owned(), Arc::new(source));
+        self
+    }
+
+    /// Starts a process with this file.
+    pub async fn start(&self, file: Option<DeclaringFile>) -> Controlled {
+        let wire = Wire::whole();
+        let connector =
+            FakeConnector { sources: self.sources.clone(), target: self.target.clone(), wire: wire.clone() };
+        let store: Arc<dyn StateStore> = Arc::clone(&self.store) as _;
+        let shared = Shared {
+            clock: self.clock.clone(),
+            connector: Arc::new(connector),
+            store: Arc::new(Wired::new(store, wire)),
+            worker: "worker".to_owned(),
+            shard_refresh: Duration::from_secs(10),
+            seed: 7,
+            board: Board::default(),
+        };
+        let mut number = self.store.mappings().await.unwrap().len() as u128;
+        let surroundings = Surroundings {
+            store: Arc::clone(&shared.store),
+            clock: self.clock.clone(),
+            board: shared.board.clone(),
+            environment: environment(),
+            new_uuid: Box::new(move || {
+                number += 1;
+                Uuid::from_u128(number)
+            }),
+        };
+        let (controller, control) = Controller::open(surroundings, file).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let engine = Engine::new(shared).run(controller.desired(), shutdown.clone(), Duration::from_secs(30));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { engine.await.unwrap() });
+        tasks.spawn(controller.run(shutdown.clone()));
+        Controlled { control, shutdown, tasks }
+    }
+}
+
+impl Controlled {
+    /// Stops the process and waits until it has drained.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+    }
+}
+
+/// One region, and no endpoint of one's own.
+pub fn environment() -> Environment {
+    Environment { region: Some(REGION.to_owned()), ..Environment::default() }
+}
+
+pub const REGION: &str = "eu-west-1";
