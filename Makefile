@@ -7,7 +7,7 @@
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## See records arrive at a function, from queues and a stream (KEEP=1 leaves it running)
+demo: ## See records arrive at a function, from queues, a stream and a table (KEEP=1 leaves it running)
 	@./demo/run
 
 test: ## Run all tests on real servers (ARGS='-E test(fifo)' is handed to nextest)

@@ -1,4 +1,4 @@
-"""The servers' side: ministack's settings, and the function, queues and stream of esmd.yaml created on it."""
+"""The servers' side: ministack's settings, and the function and sources of esmd.yaml created on it."""
 from __future__ import annotations
 
 import io
@@ -28,9 +28,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Source:
-    """A queue or stream, how it is fed, and how a list of records and payloads is put there."""
+    """A queue, stream or table, how it is fed, and how a list of records and payloads is put there."""
 
     title: str
+    # As its mapping names it: of a table, its stream.
     arn: str
     is_ordered: bool
     records_per_second: int
@@ -73,18 +74,28 @@ def ministack_environment(port: int, folder: Path) -> dict[str, str]:
 def create_all(folder: Path) -> list[Source]:
     """Creates what esmd.yaml names, and waits until all of it is active."""
     create_function(folder)
-    sqs, kinesis = boto3.client("sqs"), boto3.client("kinesis")
+    sqs, kinesis, dynamodb = boto3.client("sqs"), boto3.client("kinesis"), boto3.client("dynamodb")
     visibility = {"VisibilityTimeout": str(VISIBILITY_S)}
     queue = sqs.create_queue(QueueName="demo-queue", Attributes=visibility)["QueueUrl"]
     fifo = sqs.create_queue(QueueName="demo-queue.fifo", Attributes=visibility | {"FifoQueue": "true"})["QueueUrl"]
     kinesis.create_stream(StreamName="demo-stream", ShardCount=2)
     kinesis.get_waiter("stream_exists").wait(StreamName="demo-stream", WaiterConfig={"Delay": 1})
     stream_arn = kinesis.describe_stream_summary(StreamName="demo-stream")["StreamDescriptionSummary"]["StreamARN"]
+    table_arn = create_table(dynamodb)
     return [
-        Source("queue", queue_arn(sqs, queue), False, 50, 10, lambda batch: put_messages(sqs, queue, False, batch)),
-        Source("FIFO queue", queue_arn(sqs, fifo), True, 50, 10, lambda batch: put_messages(sqs, fifo, True, batch)),
-        Source("stream", stream_arn, True, 200, 50, lambda batch: put_records(kinesis, batch)),
+        Source("SQS", queue_arn(sqs, queue), False, 50, 10, lambda batch: put_messages(sqs, queue, False, batch)),
+        Source("SQS FIFO", queue_arn(sqs, fifo), True, 50, 10, lambda batch: put_messages(sqs, fifo, True, batch)),
+        Source("Kinesis", stream_arn, True, 200, 50, lambda batch: put_records(kinesis, batch)),
+        Source("DynamoDB", table_arn, True, 50, 10, lambda batch: put_items(dynamodb, batch)),
     ]
+
+
+def with_labels(configuration: str, sources: list[Source]) -> str:
+    """Fills in what esmd.yaml cannot know: the label of a table's stream is the time when the server made it."""
+    for source in sources:
+        table = source.arn.partition("/stream/")[0]
+        configuration = configuration.replace(f"{table}/stream/LABEL", source.arn)
+    return configuration
 
 
 def create_function(folder: Path) -> None:
@@ -98,6 +109,18 @@ def create_function(folder: Path) -> None:
         Environment={"Variables": {"DEMO_FOLDER": str(folder)}},
     )
     functions.get_waiter("function_active_v2").wait(FunctionName="demo-function", WaiterConfig={"Delay": 1})
+
+
+def create_table(dynamodb: Any) -> str:
+    """Its items are told apart by `key`; answers the ARN of its stream."""
+    dynamodb.create_table(
+        TableName="demo-table", BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    dynamodb.get_waiter("table_exists").wait(TableName="demo-table", WaiterConfig={"Delay": 1})
+    return str(dynamodb.describe_table(TableName="demo-table")["Table"]["LatestStreamArn"])
 
 
 def queue_arn(sqs: Any, url: str) -> str:
@@ -119,3 +142,10 @@ def put_records(kinesis: Any, batch: list[tuple[Record, str]]) -> None:
     answer = kinesis.put_records(StreamName="demo-stream", Records=records)
     if answer["FailedRecordCount"]:
         raise RuntimeError(f"{answer['FailedRecordCount']} records were refused")
+
+
+def put_items(dynamodb: Any, batch: list[tuple[Record, str]]) -> None:
+    """One by one: a batch may not write an item twice, and each write is to be a change of its own."""
+    for record, _ in batch:
+        item = {"key": {"S": record.key}, "number": {"N": str(record.number)}}
+        dynamodb.put_item(TableName="demo-table", Item=item)

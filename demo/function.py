@@ -44,7 +44,14 @@ def note(records, failed):
 def payload(record):
     if "kinesis" in record:
         return base64.b64decode(record["kinesis"]["data"]).decode()
+    if "dynamodb" in record:
+        return json.dumps(untyped(record["dynamodb"].get("NewImage", {})))
     return record["body"]
+
+
+def untyped(image):
+    """An item's values without their types. A number comes as text, {"N": "7"}; a deleted item has no image."""
+    return {name: json.loads(value["N"]) if "N" in value else value.get("S") for name, value in image.items()}
 
 
 def append_to(name):

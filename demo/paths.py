@@ -6,6 +6,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".demo"
 VENV = ROOT / ".venv"
 CONFIG = ROOT / "demo" / "esmd.yaml"
+# The same with the label of the table's stream filled in: what esmd is given.
+FILLED_CONFIG = FOLDER / "esmd.yaml"
 ESMD_LOG = FOLDER / "esmd.log"
 # One line of JSON for each invocation, written by function.py.
 NOTES = FOLDER / "invocations.jsonl"

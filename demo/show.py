@@ -15,7 +15,7 @@ import cloud
 import table
 from botocore.exceptions import BotoCoreError, ClientError
 from ledger import Ledger
-from paths import CONFIG, ESMD_LOG, FOLDER, NOTES, VENV, shown
+from paths import CONFIG, ESMD_LOG, FILLED_CONFIG, FOLDER, NOTES, VENV, shown
 from processes import DemoError, Service, free_ports, interrupt_on_termination
 from producer import produce
 from terminal import Terminal
@@ -54,7 +54,7 @@ class Demo:
             "ministack", [str(VENV / "bin" / "ministack")], FOLDER / "ministack.log",
             cwd=FOLDER, environment=cloud.ministack_environment(ministack_port, FOLDER),
         )
-        run = ["run", "--config", str(CONFIG), "--state-dir", str(FOLDER / "state")]
+        run = ["run", "--config", str(FILLED_CONFIG), "--state-dir", str(FOLDER / "state")]
         self.esmd = Service(
             "esmd", [esmd_binary, *run, "--listen", f"127.0.0.1:{esmd_port}"], ESMD_LOG,
             cwd=FOLDER, environment=cloud.client_environment(self.endpoint),
@@ -91,11 +91,12 @@ class Demo:
         environment = cloud.client_environment(self.endpoint)
         os.environ.clear()  # boto3 reads it, and must not see the user's AWS settings either
         os.environ.update(environment)
-        with self.terminal.step("function, queue, FIFO queue and stream of 2 shards created"):
+        with self.terminal.step("function, queue, FIFO queue, stream and table created"):
             try:
                 sources = cloud.create_all(FOLDER)
             except (BotoCoreError, ClientError) as error:
                 raise DemoError(f"ministack refused: {error}", self.ministack.log) from error
+        FILLED_CONFIG.write_text(cloud.with_labels(CONFIG.read_text(), sources))
         with self.terminal.step(f"esmd ready at {self.listener}"):
             self.launch(self.esmd, f"{self.listener}/readyz")
         return sources
@@ -157,8 +158,8 @@ class Demo:
             f"  esmd       pid {self.esmd.process.pid:<8} {self.listener}/metrics   log: {shown(ESMD_LOG)}",
             "",
             self.terminal.bold("Try"),
-            f"  AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo AWS_REGION={cloud.REGION} \\",
-            f"    {shown(VENV)}/bin/aws --endpoint-url {self.endpoint} sqs send-message \\",
+            f"  AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo {shown(VENV)}/bin/aws \\",
+            f"    --endpoint-url {self.endpoint} --region {cloud.REGION} sqs send-message \\",
             f"    --message-body hello --queue-url {queue}",
             f"  tail -f {shown(NOTES)}",
             f"  curl -s {self.listener}/metrics | grep ^esmd_",

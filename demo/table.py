@@ -8,7 +8,7 @@ from terminal import Terminal
 HEADER = ("", "sent", "arrived", "retried", "twice", "invoked", "order", "lag", "p50", "p99")
 # With the indent under 80 columns: a wrapped table cannot be redrawn.
 WIDTHS = (10, 7, 8, 8, 6, 8, 6, 7, 7, 7)
-BAR = 24
+BAR = 20
 
 
 def live(terminal: Terminal, ledger: Ledger, seconds: float, send_for_s: float) -> list[str]:
@@ -20,7 +20,7 @@ def live(terminal: Terminal, ledger: Ledger, seconds: float, send_for_s: float) 
 
 
 def summary(ledger: Ledger, seconds: float) -> str:
-    parts = [f"{tally.source.title} {tally.arrived:,} of {tally.sent:,}" for tally in ledger.tallies.values()]
+    parts = [f"{tally.source.title} {tally.arrived:,}/{tally.sent:,}" for tally in ledger.tallies.values()]
     return f"  {seconds:3.0f} s: arrived " + ", ".join(parts)
 
 

@@ -22,10 +22,11 @@ fn the_example_is_valid() {
 
 #[test]
 fn every_configuration_that_is_shipped_is_valid() {
-    let deployed = yaml_files(Path::new("deploy")).into_iter().filter(|path| path.ends_with("esmd.yaml"));
-    let configurations: Vec<_> = yaml_files(Path::new("config")).into_iter().chain(deployed).collect();
+    let elsewhere = ["demo", "deploy"].into_iter().flat_map(|folder| files_below(Path::new(folder)));
+    let elsewhere = elsewhere.filter(|path| path.ends_with("esmd.yaml"));
+    let configurations: Vec<_> = files_below(Path::new("config")).into_iter().chain(elsewhere).collect();
 
-    assert!(configurations.len() > 2, "only {configurations:?} was found");
+    assert!(configurations.len() > 7, "only {configurations:?} was found");
     for path in configurations {
         let output = esmd(&["check", path.to_str().expect("the path is text")]);
 
@@ -190,14 +191,14 @@ fn documented_rows(heading: &str) -> impl Iterator<Item = [String; 3]> {
     rows.into_iter()
 }
 
-/// The YAML files of a folder and of all folders below it.
-fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+/// The files of a folder and of all folders below it.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("the folder can be read").path();
         if path.is_dir() {
-            files.extend(yaml_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            files.extend(files_below(&path));
+        } else {
             files.push(path);
         }
     }
