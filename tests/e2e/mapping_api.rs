@@ -59,10 +59,10 @@ async fn manage(source: &str, starting: &[&str], mut send: impl AsyncFnMut(Vec<E
         .with_function(&function);
     let mut daemon = installation.start().await;
     let mut ledger = Ledger::default();
-    let mut entries = |ledger: &mut Ledger| (0..6).map(|key| ledger.next(&format!("key-{key}"))).collect();
+    let entries = |ledger: &mut Ledger| (0..6).map(|key| ledger.next(&format!("key-{key}"))).collect();
 
     let create = ["create-event-source-mapping", "--event-source-arn", source, "--function-name", "worker"];
-    let made = succeed(&daemon, &[&create, &["--batch-size", "5"], starting].concat()).await;
+    let made = succeed(&daemon, &[&create[..], &["--batch-size", "5"], starting].concat()).await;
     let uuid = made["UUID"].as_str().unwrap().to_owned();
     assert_eq!((&made["State"], &made["BatchSize"]), (&"Creating".into(), &5.into()));
     until_state(&daemon, &uuid, "Enabled").await;
