@@ -36,6 +36,7 @@ const COUNTERS: &[(&str, &str)] = &[
     (POLLS, "Receives from the source"),
     (POLLS_EMPTY, "Receives that brought nothing"),
     (POLL_FAILURES, "Receives that failed, by reason"),
+    (POLL_RESTARTS, "Shards read on at their oldest record, as their stream no longer knew the last one read"),
     (CHECKPOINT_FAILURES, "Checkpoints that could not be written"),
     (CONSUMER_RESTARTS, "Consumers started again after a fault of esmd itself"),
 ];
@@ -70,6 +71,7 @@ const INVOCATIONS: &str = "esmd_invocations_total";
 const POLLS: &str = "esmd_poll_requests_total";
 const POLLS_EMPTY: &str = "esmd_poll_empty_total";
 const POLL_FAILURES: &str = "esmd_poll_failures_total";
+const POLL_RESTARTS: &str = "esmd_poll_restarts_total";
 const CHECKPOINT_FAILURES: &str = "esmd_checkpoint_failures_total";
 const CONSUMER_RESTARTS: &str = "esmd_consumer_restarts_total";
 const BUILD_INFO: &str = "esmd_build_info";
@@ -195,6 +197,7 @@ pub struct MappingMetrics {
     settlement_failures: Counter,
     polls: Counter,
     polls_empty: Counter,
+    poll_restarts: Counter,
     checkpoint_failures: Counter,
     consumer_restarts: Counter,
     invocation_duration: Histogram,
@@ -219,6 +222,7 @@ impl MappingMetrics {
             settlement_failures: counter(SETTLEMENT_FAILURES),
             polls: counter(POLLS),
             polls_empty: counter(POLLS_EMPTY),
+            poll_restarts: counter(POLL_RESTARTS),
             checkpoint_failures: counter(CHECKPOINT_FAILURES),
             consumer_restarts: counter(CONSUMER_RESTARTS),
             invocation_duration: histogram(INVOCATION_DURATION),
@@ -236,6 +240,7 @@ impl MappingMetrics {
         if received.records.is_empty() {
             self.polls_empty.increment(1);
         }
+        self.poll_restarts.increment(received.restarted.into());
     }
 
     /// A receive failed.

@@ -4,6 +4,7 @@
 pub mod dynamodb;
 pub mod kinesis;
 mod limits;
+mod polling;
 #[cfg(test)]
 mod script;
 pub mod sqs;

@@ -6,13 +6,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-
-use crate::core::record::{Origin, Received};
 
 /// One answer of the script.
 pub(super) type Answer = (StatusCode, &'static str, String);
@@ -41,7 +42,7 @@ pub(super) fn html() -> Answer {
 /// Answers one call after the other from its script and keeps what it was asked.
 pub(super) struct Server {
     script: Arc<Script>,
-    pub address: SocketAddr,
+    address: SocketAddr,
 }
 
 #[derive(Default)]
@@ -58,6 +59,18 @@ impl Server {
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await }); // ends with the test's runtime
         Self { script, address }
+    }
+
+    /// For the server's clients, which do not retry.
+    pub fn config(&self) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url(format!("http://{}", self.address))
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("id", "secret", None, None, "test")))
+            .retry_config(RetryConfig::disabled())
+            .build()
     }
 
     /// What was asked so far: actions and their members.
@@ -84,13 +97,4 @@ async fn answer(State(script): State<Arc<Script>>, headers: HeaderMap, body: Str
     script.calls.lock().unwrap().push((action, serde_json::from_str(&body).unwrap()));
     let (status, content_type, body) = script.answers.lock().unwrap().pop_front().expect("a call beyond the script");
     (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
-}
-
-/// The sequence numbers of a page.
-pub(super) fn numbers(received: &Received) -> Vec<String> {
-    let number = |origin: &Origin| match origin {
-        Origin::Position(position) => position.sequence_number.as_str().to_owned(),
-        Origin::Message { .. } => panic!("a stream's record has a position"),
-    };
-    received.records.iter().map(|record| number(&record.origin)).collect()
 }

@@ -3,7 +3,7 @@
 
 mod convert;
 mod listing;
-mod receiver;
+mod shard;
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +14,9 @@ use std::time::Duration;
 use aws_sdk_dynamodbstreams::Client;
 use futures_util::future::BoxFuture;
 
-use self::receiver::ShardReceiver;
+use self::shard::DynamodbShard;
 use super::limits::ReadLimits;
+use super::polling::PollingReceiver;
 use super::{Receiver, Source, SourceError};
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::ShardId;
@@ -61,7 +62,8 @@ impl Source for DynamodbSource {
 
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
         let from = from.up_to.clone();
-        Box::new(ShardReceiver::new(self.client.clone(), Arc::clone(&self.arn), shard.clone(), from, self.limits))
+        let shard = DynamodbShard::new(self.client.clone(), Arc::clone(&self.arn), shard.clone(), &from);
+        Box::new(PollingReceiver::new(shard, from, self.limits))
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {

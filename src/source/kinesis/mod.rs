@@ -2,7 +2,7 @@
 //! client that it is given.
 
 mod listing;
-mod receiver;
+mod shard;
 
 #[cfg(test)]
 mod tests;
@@ -13,8 +13,9 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use futures_util::future::BoxFuture;
 
-use self::receiver::ShardReceiver;
+use self::shard::KinesisShard;
 use super::limits::ReadLimits;
+use super::polling::PollingReceiver;
 use super::{Receiver, Source, SourceError};
 use crate::clock::Clock;
 use crate::core::checkpoint::Checkpoint;
@@ -71,14 +72,8 @@ impl Source for KinesisSource {
     }
 
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
-        Box::new(ShardReceiver::new(
-            self.client.clone(),
-            Arc::clone(&self.stream),
-            shard.clone(),
-            from.up_to.clone(),
-            self.limits,
-            self.clock.clone(),
-        ))
+        let shard = KinesisShard::new(self.client.clone(), Arc::clone(&self.stream), shard.clone(), self.clock.clone());
+        Box::new(PollingReceiver::new(shard, from.up_to.clone(), self.limits))
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {

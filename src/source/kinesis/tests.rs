@@ -2,97 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // tests may
 
-use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::core::Timestamp;
 use crate::core::checkpoint::UpTo;
-use crate::core::record::{Position, SequenceNumber};
-use crate::source::script::{Answer, Server, html, iterator, json_answer, numbers, refusal};
+use crate::source::polling::tests as polling;
+use crate::source::polling::tests::numbers;
+use crate::source::script::{Answer, Server, html, iterator, json_answer, refusal};
 
-/// `docs/semantics.md` 6.2: after the last record read, never the starting position; a reader that a full lane held up
-/// for five minutes is normal, so it shows as nothing.
-#[tokio::test]
-async fn an_iterator_that_went_stale_is_replaced_after_the_last_record_read() {
-    for code in ["ExpiredIteratorException", "InvalidArgumentException"] {
-        let server = Server::start([
-            iterator("first"),
-            page(&["101", "102"], Some("second")),
-            refusal(400, code),
-            iterator("third"),
-            page(&["103"], Some("fourth")),
-        ])
-        .await;
-        let mut receiver = open(&server, UpTo::TrimHorizon);
-
-        let read = [receiver.receive(10).await.unwrap(), receiver.receive(10).await.unwrap()];
-
-        assert_eq!(read.each_ref().map(numbers), [vec!["101", "102"], vec!["103"]], "{code}");
-        server.expect_calls(&[
-            ("GetShardIterator", json!({"ShardIteratorType": "TRIM_HORIZON"})),
-            ("GetRecords", json!({"ShardIterator": "first", "Limit": 10})),
-            ("GetRecords", json!({"ShardIterator": "second"})),
-            (
-                "GetShardIterator",
-                json!({"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": "102"}),
-            ),
-            ("GetRecords", json!({"ShardIterator": "third"})),
-        ]);
-    }
-}
-
-#[tokio::test]
-async fn a_new_iterator_that_is_refused_is_an_error_and_not_a_loop() {
-    let server = Server::start([
-        iterator("first"),
-        refusal(400, "ExpiredIteratorException"),
-        iterator("second"),
-        page(&["101"], Some("third")),
-    ])
-    .await;
-    let mut receiver = open(&server, UpTo::TrimHorizon);
-
-    assert!(matches!(receiver.receive(10).await, Err(SourceError::Transient(_))));
-
-    assert_eq!(numbers(&receiver.receive(10).await.unwrap()), ["101"]);
-}
-
-/// `docs/semantics.md` 6.2: some servers answer a stale iterator with a page of HTML.
-#[tokio::test]
-async fn three_unexplained_errors_in_a_row_replace_the_iterator() {
-    let server = Server::start([
-        iterator("first"),
-        page(&["101"], Some("second")),
-        html(),
-        html(),
-        page(&[], Some("third")),
-        html(),
-        html(),
-        html(),
-        iterator("fourth"),
-        page(&["102"], Some("fifth")),
-    ])
-    .await;
-    let mut receiver = open(&server, UpTo::TrimHorizon);
-
-    let mut failures = 0;
-    let mut records = Vec::new();
-    while records.len() < 2 {
-        match receiver.receive(10).await {
-            Ok(page) => records.extend(numbers(&page)),
-            Err(error) => {
-                assert!(matches!(error, SourceError::Transient(_)), "{error:?}");
-                failures += 1;
-            }
-        }
-    }
-
-    assert_eq!((records, failures), (vec!["101".into(), "102".into()], 5));
-    let calls = server.calls();
-    assert_eq!(calls[5..8].iter().map(|(_, body)| &body["ShardIterator"]).collect::<Vec<_>>(), ["third"; 3]);
-    assert_eq!(calls[8].1["StartingSequenceNumber"], "101");
-}
+polling::cases!(KINESIS);
 
 /// `docs/semantics.md` 6.1: a shard that was never read begins at the instant that was noted, however often it is
 /// opened; the tip would lose what arrived in between.
@@ -140,77 +59,6 @@ async fn a_latest_instant_long_past_is_never_given_up_for_the_tip() {
     server.expect_calls(&[("GetShardIterator", json!({"ShardIteratorType": "AT_TIMESTAMP"}))]);
 }
 
-/// `docs/semantics.md` 6.2: a trimmed sequence number begins at the oldest record there is.
-#[tokio::test]
-async fn a_position_that_was_trimmed_reads_on_at_the_oldest_record() {
-    let server =
-        Server::start([refusal(400, "InvalidArgumentException"), iterator("first"), page(&["201"], Some("second"))])
-            .await;
-    let mut receiver = open(&server, UpTo::After(Position::from(SequenceNumber::new("101"))));
-
-    assert_eq!(numbers(&receiver.receive(10).await.unwrap()), ["201"]);
-
-    server.expect_calls(&[
-        ("GetShardIterator", json!({"StartingSequenceNumber": "101"})),
-        ("GetShardIterator", json!({"ShardIteratorType": "TRIM_HORIZON"})),
-        ("GetRecords", json!({"ShardIterator": "first"})),
-    ]);
-}
-
-/// `docs/semantics.md` 6.2: an empty page is normal; what comes after it is still the beginning.
-#[tokio::test]
-async fn a_new_beginning_is_told_with_the_first_records_that_come() {
-    let server = Server::start([
-        refusal(400, "InvalidArgumentException"),
-        iterator("first"),
-        page(&[], Some("second")),
-        page(&["1"], Some("third")),
-        page(&["2"], Some("fourth")),
-    ])
-    .await;
-    let mut receiver = open(&server, UpTo::After(Position::from(SequenceNumber::new("500"))));
-
-    let mut restarted = Vec::new();
-    for _ in 0..3 {
-        restarted.push(receiver.receive(10).await.unwrap().restarted);
-    }
-
-    assert_eq!(restarted, [false, true, false]);
-}
-
-/// `docs/semantics.md` 6.2: no next iterator, null or missing, is the end of the shard.
-#[tokio::test]
-async fn a_shard_ends_with_its_last_records_and_stays_ended() {
-    let server = Server::start([iterator("first"), page(&["101"], None)]).await;
-    let mut receiver = open(&server, UpTo::TrimHorizon);
-
-    let last = receiver.receive(10).await.unwrap();
-    let again = receiver.receive(10).await.unwrap();
-
-    assert_eq!((numbers(&last), last.ended), (vec!["101".into()], true));
-    assert_eq!((numbers(&again), again.ended), (vec![], true));
-    assert_eq!(server.calls().len(), 2);
-}
-
-#[tokio::test]
-async fn a_shard_whose_checkpoint_says_ended_is_not_asked() {
-    let server = Server::start([]).await;
-
-    assert!(open(&server, UpTo::Ended).receive(10).await.unwrap().ended);
-
-    assert!(server.calls().is_empty());
-}
-
-/// `docs/semantics.md` 6.2: a call takes no limit above 10,000.
-#[tokio::test]
-async fn a_receive_never_asks_for_more_than_a_call_returns() {
-    let server = Server::start([iterator("first"), page(&[], Some("second"))]).await;
-
-    open(&server, UpTo::TrimHorizon).receive(50_000).await.unwrap();
-
-    assert_eq!(server.calls()[1].1["Limit"], 10_000);
-}
-
 /// AWS takes a token only without the stream's name.
 #[tokio::test]
 async fn a_listing_is_continued_with_the_token_alone() {
@@ -231,17 +79,11 @@ async fn a_listing_is_continued_with_the_token_alone() {
 async fn a_listing_whose_token_is_refused_describes_the_stream_page_by_page() {
     let refusals = [refusal(400, "ResourceNotFoundException"), refusal(400, "InvalidArgumentException"), html()];
     for refusal in refusals {
-        let described = |shards: [Value; 2], more: bool| {
-            json_answer(&json!({"StreamDescription": {
-                "StreamName": "clicks", "StreamARN": STREAM, "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
-                "EnhancedMonitoring": [], "StreamCreationTimestamp": 1, "Shards": shards, "HasMoreShards": more,
-            }}))
-        };
         let server = Server::start([
             json_answer(&json!({"Shards": [shard("0")], "NextToken": "more"})),
             refusal,
-            described([shard("0"), shard("1")], true),
-            described([shard("2"), shard("3")], false),
+            described(&[shard("0"), shard("1")], true),
+            described(&[shard("2"), shard("3")], false),
         ])
         .await;
 
@@ -265,6 +107,16 @@ async fn a_listing_is_whole_or_an_error() {
     .await;
 
     assert!(matches!(source(&server).shards().await, Err(SourceError::Throttled(_))));
+}
+
+#[tokio::test]
+async fn a_listing_that_leads_back_to_itself_is_an_error_and_not_a_loop() {
+    let listed = || json_answer(&json!({"Shards": [shard("0")], "NextToken": "more"}));
+    for page in [vec![shard("0")], vec![]] {
+        let server = Server::start([listed(), listed(), described(&[shard("0")], true), described(&page, true)]).await;
+
+        assert!(matches!(source(&server).shards().await, Err(SourceError::Transient(_))));
+    }
 }
 
 /// `docs/semantics.md` 6.3: parents of splits and merges; a shard with an ending number takes no more records.
@@ -313,31 +165,16 @@ async fn each_refusal_has_its_meaning() {
     }
 }
 
-/// `Receiver::receive`: dropping it loses nothing, also when the source has already taken the call.
-#[tokio::test]
-async fn a_receive_that_is_dropped_while_the_server_works_loses_nothing() {
-    let server =
-        Server::start([iterator("first"), page(&["101"], Some("second")), page(&["101"], Some("second"))]).await;
-    let mut receiver = open(&server, UpTo::TrimHorizon);
-    {
-        let mut receive = receiver.receive(10);
-        while server.calls().len() < 2 {
-            assert!(futures_util::poll!(&mut receive).is_pending());
-            tokio::task::yield_now().await;
-        }
-    }
-
-    assert_eq!(numbers(&receiver.receive(10).await.unwrap()), ["101"]);
-}
-
 fn ids(shards: &[Shard]) -> Vec<&str> {
     shards.iter().map(|shard| shard.id.as_str()).collect()
 }
 
 fn page(numbers: &[&str], next: Option<&str>) -> Answer {
-    let record = |number: &&str| json!({"SequenceNumber": number, "PartitionKey": "k", "Data": "aGVsbG8=", "ApproximateArrivalTimestamp": 1.5});
-    let records: Vec<Value> = numbers.iter().map(record).collect();
-    json_answer(&json!({"Records": records, "NextShardIterator": next, "MillisBehindLatest": 0}))
+    polling::page(numbers.iter().map(|number| record(number)), next)
+}
+
+fn record(number: &str) -> Value {
+    json!({"SequenceNumber": number, "PartitionKey": "k", "Data": "aGVsbG8=", "ApproximateArrivalTimestamp": 1.5})
 }
 
 fn shard(id: &str) -> Value {
@@ -348,22 +185,21 @@ fn shard(id: &str) -> Value {
     })
 }
 
+fn described(shards: &[Value], more: bool) -> Answer {
+    json_answer(&json!({"StreamDescription": {
+        "StreamName": "clicks", "StreamARN": STREAM, "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
+        "EnhancedMonitoring": [], "StreamCreationTimestamp": 1, "Shards": shards, "HasMoreShards": more,
+    }}))
+}
+
 fn source(server: &Server) -> KinesisSource {
-    let config = aws_sdk_kinesis::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(format!("http://{}", server.address))
-        .region(Region::new("eu-west-1"))
-        .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
-        .retry_config(RetryConfig::disabled())
-        .build();
     let stream = Stream {
         arn: STREAM.into(),
         region: "eu-west-1".into(),
         invoke_identity_arn: "arn:aws:iam::111111111111:role/worker".into(),
     };
     let clock = Clock::new(|| Duration::from_millis(NOW_MILLIS));
-    let mut source = KinesisSource::new(Client::from_conf(config), stream, clock);
+    let mut source = KinesisSource::new(Client::new(&server.config()), stream, clock);
     source.limits.poll_interval = Duration::ZERO;
     source.limits.read_interval = Duration::ZERO;
     source
@@ -372,6 +208,15 @@ fn source(server: &Server) -> KinesisSource {
 fn open(server: &Server, position: UpTo) -> Box<dyn Receiver> {
     source(server).open(&ShardId::new("shardId-000000000000"), &Checkpoint::at(position))
 }
+
+const KINESIS: polling::Service = polling::Service {
+    open,
+    record,
+    after: "StartingSequenceNumber",
+    stale: &["ExpiredIteratorException", "InvalidArgumentException"],
+    unknown: &["InvalidArgumentException", "ValidationException", "ResourceNotFoundException"],
+    records_max: 10_000,
+};
 
 const STREAM: &str = "arn:aws:kinesis:eu-west-1:111111111111:stream/clicks";
 const NOW_MILLIS: u64 = 1_760_700_000_000;
