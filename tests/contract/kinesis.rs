@@ -2,31 +2,35 @@
 //! splits and merges like AWS, and ministack, whose shards vanish and whose sequence numbers begin with zeros; and on
 //! the fake, which can do both.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamStatus};
 use esmd::clock::Clock;
 use esmd::core::Timestamp;
-use esmd::core::checkpoint::{Checkpoint, UpTo};
-use esmd::core::record::{Origin, Position, Record, ShardId};
-use esmd::core::settlement::{Handle, Settled, Settlement};
+use esmd::core::checkpoint::UpTo;
+use esmd::core::record::{Record, ShardId};
 use esmd::source::kinesis::{KinesisSource, Stream};
-use esmd::source::{Receiver, Source, SourceError};
+use esmd::source::{Source, SourceError};
 use serde_json::Value;
 
 use crate::fakes;
 use crate::fakes::stream::FakeStream;
+use crate::stream::*;
 
 /// Makes of each case one test for each place that can show it; on the fake in virtual time.
 macro_rules! cases {
-    (everywhere: $($all:ident)+; servers: $($served:ident)+; reshards: $($split:ident)+; vanishes: $($gone:ident)+;) => {
+    (
+        everywhere: $($all:ident)+; servers: $($served:ident)+; forgets: $($forgot:ident)+; reshards: $($split:ident)+;
+        vanishes: $($gone:ident)+;
+    ) => {
         mod kinesis_local {
             $(#[tokio::test] async fn $all() { super::$all(super::KINESIS_LOCAL).await; })+
             $(#[tokio::test] async fn $served() { super::$served(super::KINESIS_LOCAL).await; })+
+            $(#[tokio::test] async fn $forgot() { super::$forgot(super::KINESIS_LOCAL).await; })+
             $(#[tokio::test] async fn $split() { super::$split(super::KINESIS_LOCAL).await; })+
         }
         mod ministack {
@@ -56,6 +60,10 @@ cases!(
         a_record_is_rendered_with_what_its_stream_says_of_it
         a_listing_of_many_pages_is_whole
         a_stream_that_is_not_there_is_missing;
+    // ministack reads nothing after a number that it does not know, and the fake all that is greater.
+    forgets:
+        a_position_that_is_unknown_reads_on_at_the_oldest_record
+        a_stream_made_anew_under_its_name_is_read_from_its_oldest_record;
     // ministack drops a split shard with its records at once.
     reshards:
         a_split_shard_is_read_to_its_end_and_names_its_children
@@ -64,38 +72,10 @@ cases!(
         a_shard_that_vanishes_under_its_reader_is_missing;
 );
 
-/// `docs/semantics.md` 6.1.
-async fn trim_horizon_reads_every_record_in_the_order_of_its_shard(server: Server) {
-    let stream = TestStream::create(server, 2).await;
-    stream.put(0..250).await;
-
-    let mut read = Vec::new();
-    for shard in stream.source().shards().await.unwrap() {
-        let records = read_to_tip(&mut stream.open(&shard.id, UpTo::TrimHorizon), 10_000).await;
-        assert!(records.is_sorted_by_key(position), "{}", shard.id);
-        assert!(records.iter().map(number).is_sorted(), "{}", shard.id);
-        read.extend(records.iter().map(number));
-    }
-
-    read.sort_unstable();
-    assert_eq!(read, (0..250).collect::<Vec<_>>());
-}
-
-async fn a_receive_brings_at_most_what_it_was_asked_for(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    stream.put(0..5).await;
-    let mut receiver = stream.open(&stream.only_shard().await, UpTo::TrimHorizon);
-
-    let first = receiver.receive(3).await.unwrap();
-
-    assert_eq!(first.records.iter().map(number).collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!(numbers(&read_to_tip(&mut receiver, 3).await), [3, 4]);
-}
-
 /// `docs/semantics.md` 6.1: the mapping's beginning is the instant that was noted, not the first call.
-async fn latest_reads_what_arrived_after_its_instant_however_late_the_shard_is_opened(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    let shard = stream.only_shard().await;
+async fn latest_reads_what_arrived_after_its_instant_however_late_the_shard_is_opened(server: KinesisServer) {
+    let stream = server.create(1).await;
+    let shard = stream.only_shard().await.id;
     stream.put(0..3).await;
     let instant = stream.instant_after_all_before().await;
     stream.put(3..5).await;
@@ -105,13 +85,13 @@ async fn latest_reads_what_arrived_after_its_instant_however_late_the_shard_is_o
     stream.put(5..6).await;
     let then = read_until(&mut receiver, 1).await;
 
-    assert_eq!((numbers(&first), numbers(&then)), (vec![3, 4], vec![5]));
+    assert_eq!((stream.numbers(&first), stream.numbers(&then)), (vec![3, 4], vec![5]));
 }
 
 /// `docs/semantics.md` 6.1.
-async fn at_timestamp_reads_what_arrived_then_or_later(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    let shard = stream.only_shard().await;
+async fn at_timestamp_reads_what_arrived_then_or_later(server: KinesisServer) {
+    let stream = server.create(1).await;
+    let shard = stream.only_shard().await.id;
     stream.put(0..3).await;
     let instant = stream.instant_after_all_before().await;
     stream.put(3..5).await;
@@ -120,26 +100,13 @@ async fn at_timestamp_reads_what_arrived_then_or_later(server: Server) {
     let since_instant = read_to_tip(&mut stream.open(&shard, UpTo::AtTimestamp(instant)), 100).await;
     let since_long_ago = read_to_tip(&mut stream.open(&shard, UpTo::AtTimestamp(long_ago)), 100).await;
 
-    assert_eq!((numbers(&since_instant), numbers(&since_long_ago)), (vec![3, 4], vec![0, 1, 2, 3, 4]));
-}
-
-/// `docs/semantics.md` 6.1: a checkpoint's record is settled and does not come again.
-async fn a_position_is_resumed_after_its_record(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    let shard = stream.only_shard().await;
-    stream.put(0..5).await;
-    let all = read_to_tip(&mut stream.open(&shard, UpTo::TrimHorizon), 100).await;
-
-    for (index, record) in all.iter().enumerate() {
-        let rest = read_to_tip(&mut stream.open(&shard, UpTo::After(position(record).clone())), 100).await;
-        assert_eq!(numbers(&rest), (index + 1..5).collect::<Vec<_>>());
-    }
+    assert_eq!((stream.numbers(&since_instant), stream.numbers(&since_long_ago)), (vec![3, 4], vec![0, 1, 2, 3, 4]));
 }
 
 /// `docs/semantics.md` 2.3.
-async fn a_record_is_rendered_with_what_its_stream_says_of_it(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    let shard = stream.only_shard().await;
+async fn a_record_is_rendered_with_what_its_stream_says_of_it(server: KinesisServer) {
+    let stream = server.create(1).await;
+    let shard = stream.only_shard().await.id;
     let before = now();
     let (client, arn) = stream.served();
     let put = client.put_record().stream_arn(arn);
@@ -161,25 +128,8 @@ async fn a_record_is_rendered_with_what_its_stream_says_of_it(server: Server) {
     assert_eq!(element["invokeIdentityArn"], ROLE);
 }
 
-/// A drain drops the receive of a stream wherever it stands (`Receiver::receive`).
-async fn a_receive_that_is_dropped_loses_nothing(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    let shard = stream.only_shard().await;
-    stream.put(0..50).await;
-
-    for patience_ms in 0..4 {
-        let mut receiver = stream.open(&shard, UpTo::TrimHorizon);
-        let mut read = Vec::new();
-        if let Ok(first) = tokio::time::timeout(Duration::from_millis(patience_ms), receiver.receive(100)).await {
-            read.extend(first.unwrap().records);
-        }
-        read.extend(read_to_tip(&mut receiver, 100).await);
-        assert_eq!(numbers(&read), (0..50).collect::<Vec<_>>(), "dropped after {patience_ms} ms");
-    }
-}
-
-async fn a_listing_of_many_pages_is_whole(server: Server) {
-    let stream = TestStream::create(server, 5).await;
+async fn a_listing_of_many_pages_is_whole(server: KinesisServer) {
+    let stream = server.create(5).await;
 
     let (client, arn) = stream.served();
     let whole = stream.source().shards().await.unwrap();
@@ -190,38 +140,23 @@ async fn a_listing_of_many_pages_is_whole(server: Server) {
     assert_eq!(paged, whole);
 }
 
-/// `docs/semantics.md` 6.3: the engine compares with the listing what it means.
-async fn a_shard_that_is_not_there_is_missing(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    let shard = ShardId::new("shardId-000000000099");
+/// `docs/semantics.md` 6.2: what happens to a mapping whose local server was started again.
+async fn a_stream_made_anew_under_its_name_is_read_from_its_oldest_record(server: KinesisServer) {
+    let stream = server.create(1).await;
+    stream.put(0..3).await;
+    let old = read_until(&mut stream.open_only(UpTo::TrimHorizon).await, 3).await;
+    let last = UpTo::After(position(old.last().unwrap()).clone());
 
-    let read = stream.open(&shard, UpTo::TrimHorizon).receive(10).await;
+    stream.make_anew().await;
+    stream.put(3..5).await;
 
-    assert!(matches!(read, Err(SourceError::Missing(_))), "{read:?}");
-}
-
-/// `docs/semantics.md` 6.2.
-async fn a_stream_that_is_not_there_is_missing(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    let (client, arn) = stream.served();
-
-    let listed = source(client, &format!("{arn}-nowhere")).shards().await;
-
-    assert!(matches!(listed, Err(SourceError::Missing(_))), "{listed:?}");
-}
-
-async fn settling_a_stream_is_always_confirmed(server: Server) {
-    let settlement = Settlement::Delete(Handle { id: "id".into(), receipt: "receipt".into(), ends_at: now() });
-
-    let settled = TestStream::create(server, 1).await.source().settle(vec![settlement.clone(), settlement]).await;
-
-    assert_eq!(settled, [Settled::Confirmed; 2]);
+    assert_eq!(stream.numbers(&read_until(&mut stream.open_only(last).await, 2).await), [3, 4]);
 }
 
 /// `docs/semantics.md` 6.3.
-async fn a_split_shard_is_read_to_its_end_and_names_its_children(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    let parent = stream.only_shard().await;
+async fn a_split_shard_is_read_to_its_end_and_names_its_children(server: KinesisServer) {
+    let stream = server.create(1).await;
+    let parent = stream.only_shard().await.id;
     stream.put(0..4).await;
     stream.split(&parent).await;
     stream.put(4..8).await;
@@ -231,7 +166,7 @@ async fn a_split_shard_is_read_to_its_end_and_names_its_children(server: Server)
 
     assert_eq!(shards.iter().filter(|shard| shard.parents == [parent.clone()] && shard.open).count(), 2);
     assert_eq!(shards.iter().filter(|shard| shard.id == parent && !shard.open).count(), 1);
-    assert_eq!(numbers(&of_parent), [0, 1, 2, 3]);
+    assert_eq!(stream.numbers(&of_parent), [0, 1, 2, 3]);
     let last = position(of_parent.last().unwrap()).clone();
     assert!(read_to_end(&mut stream.open(&parent, UpTo::After(last))).await.is_empty());
     let instant = stream.instant_after_all_before().await;
@@ -239,8 +174,8 @@ async fn a_split_shard_is_read_to_its_end_and_names_its_children(server: Server)
 }
 
 /// `docs/semantics.md` 6.3.
-async fn a_merged_shard_names_both_its_parents(server: Server) {
-    let stream = TestStream::create(server, 2).await;
+async fn a_merged_shard_names_both_its_parents(server: KinesisServer) {
+    let stream = server.create(2).await;
     let parents: Vec<ShardId> = stream.source().shards().await.unwrap().into_iter().map(|shard| shard.id).collect();
     stream.merge(&parents[0], &parents[1]).await;
 
@@ -251,12 +186,12 @@ async fn a_merged_shard_names_both_its_parents(server: Server) {
 }
 
 /// `docs/semantics.md` 6.3: the shard is gone while its reader is at work.
-async fn a_shard_that_vanishes_under_its_reader_is_missing(server: Server) {
-    let stream = TestStream::create(server, 1).await;
-    let shard = stream.only_shard().await;
+async fn a_shard_that_vanishes_under_its_reader_is_missing(server: KinesisServer) {
+    let stream = server.create(1).await;
+    let shard = stream.only_shard().await.id;
     stream.put(0..2).await;
     let mut receiver = stream.open(&shard, UpTo::TrimHorizon);
-    assert_eq!(numbers(&read_until(&mut receiver, 2).await), [0, 1]);
+    assert_eq!(stream.numbers(&read_until(&mut receiver, 2).await), [0, 1]);
 
     stream.split_away(&shard).await;
 
@@ -265,47 +200,80 @@ async fn a_shard_that_vanishes_under_its_reader_is_missing(server: Server) {
 }
 
 /// A server by the environment variable that holds its URL.
-type Server = &'static str;
+#[derive(Clone, Copy, PartialEq)]
+struct KinesisServer(&'static str);
 
-const KINESIS_LOCAL: Server = "ESMD_TEST_KINESIS_LOCAL";
-const MINISTACK: Server = "ESMD_TEST_MINISTACK";
+const KINESIS_LOCAL: KinesisServer = KinesisServer("ESMD_TEST_KINESIS_LOCAL");
+const MINISTACK: KinesisServer = KinesisServer("ESMD_TEST_MINISTACK");
 /// No server.
-const FAKE: Server = "the fake";
+const FAKE: KinesisServer = KinesisServer("the fake");
 const REGION: &str = "eu-west-1";
 const ROLE: &str = "arn:aws:iam::111111111111:role/worker";
 
-/// A stream of its own for each test.
-enum TestStream {
+enum KinesisStream {
     Served { client: Client, arn: String },
     Fake { clock: Clock, stream: FakeStream },
 }
 
-impl TestStream {
-    async fn create(server: Server, shards: i32) -> Self {
+impl Server for KinesisServer {
+    type Stream = KinesisStream;
+
+    async fn create(self, shards: i32) -> KinesisStream {
         static CREATED: AtomicU32 = AtomicU32::new(0);
-        if server == FAKE {
+        if self == FAKE {
             let clock = fakes::clock();
             let arn = "arn:aws:kinesis:eu-west-1:111111111111:stream/contract";
             let stream = FakeStream::new(clock.clone(), arn, shards.unsigned_abs().into());
-            return Self::Fake { clock, stream };
+            return KinesisStream::Fake { clock, stream };
         }
-        let url = std::env::var(server).unwrap_or_else(|_| panic!("{server} is not set: run `make test`"));
-        let config = aws_sdk_kinesis::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .endpoint_url(url)
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .retry_config(RetryConfig::disabled())
-            .build();
-        let client = Client::from_conf(config);
+        let client = Client::new(&config(&url(self.0), REGION));
         let number = CREATED.fetch_add(1, Ordering::Relaxed);
         let name = format!("contract-{}-{}-{number}", std::process::id(), now().as_millis());
         client.create_stream().stream_name(&name).shard_count(shards).send().await.unwrap();
         let arn = wait_until_active(&client, &name).await;
-        Self::Served { client, arn }
+        KinesisStream::Served { client, arn }
+    }
+}
+
+impl TestStream for KinesisStream {
+    fn unknown_shard(&self) -> ShardId {
+        ShardId::new("shardId-000000000099")
     }
 
+    async fn put(&self, numbers: Range<usize>) {
+        let key = |number: usize| format!("key-{}", number % 7);
+        if let Self::Fake { stream, .. } = self {
+            return numbers.for_each(|number| stream.put(&key(number), &number.to_string()));
+        }
+        let (client, arn) = self.served();
+        let entry = |number: usize| {
+            let entry = PutRecordsRequestEntry::builder().data(Blob::new(number.to_string()));
+            entry.partition_key(key(number)).build().unwrap()
+        };
+        let put = client.put_records().stream_arn(arn).set_records(Some(numbers.map(entry).collect()));
+        assert_eq!(put.send().await.unwrap().failed_record_count, Some(0));
+    }
+
+    fn source(&self) -> Box<dyn Source> {
+        match self {
+            Self::Served { client, arn } => Box::new(source(client, arn)),
+            Self::Fake { stream, .. } => Box::new(stream.clone()),
+        }
+    }
+
+    fn source_of_nothing(&self) -> Box<dyn Source> {
+        let (client, arn) = self.served();
+        Box::new(source(client, &format!("{arn}-nowhere")))
+    }
+
+    fn number(&self, record: &Record) -> usize {
+        let element: Value = serde_json::from_slice(&record.element).unwrap();
+        let data = base64_simd::STANDARD.decode_to_vec(element["kinesis"]["data"].as_str().unwrap()).unwrap();
+        String::from_utf8(data).unwrap().parse().unwrap()
+    }
+}
+
+impl KinesisStream {
     /// The server's client and the stream's ARN there.
     fn served(&self) -> (&Client, &str) {
         match self {
@@ -329,19 +297,14 @@ impl TestStream {
         instant
     }
 
-    /// Puts one record per number, in order, over seven keys.
-    async fn put(&self, numbers: std::ops::Range<usize>) {
-        let key = |number: usize| format!("key-{}", number % 7);
-        if let Self::Fake { stream, .. } = self {
-            return numbers.for_each(|number| stream.put(&key(number), &number.to_string()));
-        }
+    /// Deletes the stream and makes another of the same name.
+    async fn make_anew(&self) {
         let (client, arn) = self.served();
-        let entry = |number: usize| {
-            let entry = PutRecordsRequestEntry::builder().data(Blob::new(number.to_string()));
-            entry.partition_key(key(number)).build().unwrap()
-        };
-        let put = client.put_records().stream_arn(arn).set_records(Some(numbers.map(entry).collect()));
-        assert_eq!(put.send().await.unwrap().failed_record_count, Some(0));
+        client.delete_stream().stream_name(name(arn)).send().await.unwrap();
+        while client.create_stream().stream_name(name(arn)).shard_count(1).send().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        wait_until_active(client, name(arn)).await;
     }
 
     async fn split(&self, shard: &ShardId) {
@@ -375,23 +338,6 @@ impl TestStream {
         merge.send().await.unwrap();
         wait_until_active(client, name(arn)).await;
     }
-
-    fn source(&self) -> Box<dyn Source> {
-        match self {
-            Self::Served { client, arn } => Box::new(source(client, arn)),
-            Self::Fake { stream, .. } => Box::new(stream.clone()),
-        }
-    }
-
-    fn open(&self, shard: &ShardId, from: UpTo) -> Box<dyn Receiver> {
-        self.source().open(shard, &Checkpoint::at(from))
-    }
-
-    async fn only_shard(&self) -> ShardId {
-        let shards = self.source().shards().await.unwrap();
-        assert_eq!(shards.len(), 1);
-        shards[0].id.clone()
-    }
 }
 
 fn source(client: &Client, arn: &str) -> KinesisSource {
@@ -413,59 +359,4 @@ async fn wait_until_active(client: &Client, name: &str) -> String {
 
 fn name(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap()
-}
-
-/// Reads until a page is empty. The servers here never answer one before the tip.
-async fn read_to_tip(receiver: &mut Box<dyn Receiver>, max: usize) -> Vec<Record> {
-    let mut records = Vec::new();
-    loop {
-        let page = receiver.receive(max).await.unwrap();
-        assert!(page.records.len() <= max);
-        if page.records.is_empty() {
-            return records;
-        }
-        records.extend(page.records);
-    }
-}
-
-async fn read_until(receiver: &mut Box<dyn Receiver>, count: usize) -> Vec<Record> {
-    let mut records = Vec::new();
-    while records.len() < count {
-        records.extend(receiver.receive(100).await.unwrap().records);
-    }
-    records
-}
-
-async fn read_to_end(receiver: &mut Box<dyn Receiver>) -> Vec<Record> {
-    let mut records = Vec::new();
-    loop {
-        let page = receiver.receive(100).await.unwrap();
-        records.extend(page.records);
-        if page.ended {
-            return records;
-        }
-    }
-}
-
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap())
-}
-
-fn position(record: &Record) -> &Position {
-    match &record.origin {
-        Origin::Position(position) => position,
-        Origin::Message { .. } => panic!("a stream's record has a position"),
-    }
-}
-
-fn numbers(records: &[Record]) -> Vec<usize> {
-    records.iter().map(number).collect()
-}
-
-/// The number that [`TestStream::put`] made the data of.
-fn number(record: &Record) -> usize {
-    let element: Value = serde_json::from_slice(&record.element).unwrap();
-    let data = base64_simd::STANDARD.decode_to_vec(element["kinesis"]["data"].as_str().unwrap()).unwrap();
-    String::from_utf8(data).unwrap().parse().unwrap()
 }

@@ -16,3 +16,4 @@ mod kinesis;
 mod lambda;
 mod sqs;
 mod store;
+mod stream;

@@ -213,7 +213,7 @@ const KINESIS: polling::Service = polling::Service {
     open,
     record,
     after: "StartingSequenceNumber",
-    stale: &["ExpiredIteratorException", "InvalidArgumentException"],
+    stale: &["ExpiredIteratorException", "InvalidArgumentException", "ValidationException"],
     unknown: &["InvalidArgumentException", "ValidationException", "ResourceNotFoundException"],
     records_max: 10_000,
 };
