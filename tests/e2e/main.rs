@@ -15,6 +15,7 @@ mod kinesis;
 mod load;
 mod mapping_api;
 mod reload;
+mod reshard;
 mod restart;
 mod standard;
 

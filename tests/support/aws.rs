@@ -1,12 +1,12 @@
 //! Clients for the servers that stand in for AWS, and what tests do with them: make queues and streams, fill them,
 //! count. The clients retry as the SDK does by default; the ledger counts a record once however often it was put.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamStatus};
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ScalingType, StreamStatus};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use aws_smithy_http_client::tls::Provider;
@@ -14,6 +14,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use uuid::Uuid;
 
 use super::ledger::Entry;
+use super::lineage::{Placed, Shard};
 use super::servers::Server;
 
 /// The region of all test servers.
@@ -161,36 +162,97 @@ impl Stream {
         let client = kinesis(server);
         let name = unique("stream");
         client.create_stream().stream_name(&name).shard_count(shards).send().await.expect("the server makes streams");
-        for _ in 0..300 {
-            let answer = client.describe_stream_summary().stream_name(&name).send().await;
-            let summary = answer.ok().and_then(|answer| answer.stream_description_summary);
-            if let Some(summary) = summary.filter(|summary| summary.stream_status == StreamStatus::Active) {
-                return Self { client, name, arn: summary.stream_arn };
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("{name} was not active within 30 s");
+        let arn = wait_until_active(&client, &name).await;
+        Self { client, name, arn }
     }
 
-    /// Puts the records in one request, and those that failed again. Two of one key would have no certain order in it.
+    /// Puts the records in one request, and those that failed again, and says where each one went. Two of one key would
+    /// have no certain order in it.
     ///
     /// # Panics
     /// When a key is given twice, or the server goes on refusing.
-    pub async fn put(&self, entries: &[Entry]) {
-        let keys: std::collections::HashSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+    pub async fn put(&self, entries: &[Entry]) -> Vec<Placed> {
+        let keys: HashSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
         assert_eq!(keys.len(), entries.len(), "one request, each key once");
-        let mut pending: Vec<PutRecordsRequestEntry> = entries.iter().map(record).collect();
+        let mut placed = Vec::with_capacity(entries.len());
+        let mut pending: Vec<&Entry> = entries.iter().collect();
         for _ in 0..20 {
-            let request = self.client.put_records().stream_name(&self.name).set_records(Some(pending.clone()));
+            let records = pending.iter().map(|entry| record(entry)).collect();
+            let request = self.client.put_records().stream_name(&self.name).set_records(Some(records));
             let results = request.send().await.expect("the server takes records").records;
-            let failed = pending.into_iter().zip(results).filter(|(_, result)| result.error_code.is_some());
-            pending = failed.map(|(record, _)| record).collect();
+            let (refused, taken): (Vec<_>, Vec<_>) =
+                pending.into_iter().zip(results).partition(|(_, result)| result.error_code.is_some());
+            placed.extend(taken.into_iter().map(|(entry, result)| Placed {
+                entry: entry.clone(),
+                shard: result.shard_id.expect("a record that was taken is in a shard"),
+                sequence_number: result.sequence_number.expect("a record that was taken has a number"),
+            }));
+            pending = refused.into_iter().map(|(entry, _)| entry).collect();
             if pending.is_empty() {
-                return;
+                return placed;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         panic!("{} records were refused again and again", pending.len());
+    }
+
+    /// All its shards, closed ones too.
+    pub async fn shards(&self) -> Vec<Shard> {
+        let listed = self.client.list_shards().stream_name(&self.name).max_results(1_000).send().await;
+        let listed = listed.expect("the server lists shards");
+        assert_eq!(listed.next_token, None, "one page holds them all");
+        listed.shards.unwrap_or_default().into_iter().map(shard).collect()
+    }
+
+    /// Splits an open shard in the middle. Returns when the stream is active again.
+    pub async fn split(&self, shard: &Shard) {
+        let middle = shard.hashes.start() + (shard.hashes.end() - shard.hashes.start()) / 2 + 1;
+        let request = self.client.split_shard().stream_name(&self.name).shard_to_split(&shard.id);
+        request.new_starting_hash_key(middle.to_string()).send().await.expect("the server splits shards");
+        wait_until_active(&self.client, &self.name).await;
+    }
+
+    /// Merges an open shard with the next one. Returns when the stream is active again.
+    pub async fn merge(&self, shard: &Shard, next: &Shard) {
+        let request = self.client.merge_shards().stream_name(&self.name).shard_to_merge(&shard.id);
+        request.adjacent_shard_to_merge(&next.id).send().await.expect("the server merges shards");
+        wait_until_active(&self.client, &self.name).await;
+    }
+
+    /// Lets the server split or merge shards towards `count` open ones; of uneven ones kinesis-local may leave more.
+    /// Returns when the stream is active again.
+    pub async fn update_shard_count(&self, count: i32) {
+        let request = self.client.update_shard_count().stream_name(&self.name).target_shard_count(count);
+        request.scaling_type(ScalingType::UniformScaling).send().await.expect("the server changes the count");
+        wait_until_active(&self.client, &self.name).await;
+    }
+}
+
+/// Returns the stream's ARN once it is active.
+///
+/// # Panics
+/// When it is not within 30 seconds.
+async fn wait_until_active(client: &aws_sdk_kinesis::Client, name: &str) -> String {
+    for _ in 0..300 {
+        let answer = client.describe_stream_summary().stream_name(name).send().await;
+        let summary = answer.ok().and_then(|answer| answer.stream_description_summary);
+        if let Some(summary) = summary.filter(|summary| summary.stream_status == StreamStatus::Active) {
+            return summary.stream_arn;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{name} was not active within 30 s");
+}
+
+fn shard(listed: aws_sdk_kinesis::types::Shard) -> Shard {
+    let hashes = listed.hash_key_range.expect("a shard has a range of hashes");
+    let [start, end] = [hashes.starting_hash_key, hashes.ending_hash_key].map(|hash| hash.parse().unwrap());
+    let numbers = listed.sequence_number_range.expect("a shard has a range of numbers");
+    Shard {
+        id: listed.shard_id,
+        parents: listed.parent_shard_id.into_iter().chain(listed.adjacent_parent_shard_id).collect(),
+        hashes: start..=end,
+        open: numbers.ending_sequence_number.is_none(),
     }
 }
 

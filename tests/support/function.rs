@@ -89,6 +89,8 @@ pub struct Invocation {
     pub arrived_at: Instant,
     /// When it was answered, or its caller went away.
     pub ended_at: Option<Instant>,
+    /// Whether it came to its end before its caller went away.
+    pub finished: bool,
     /// The function's name as the caller wrote it: a name or an ARN.
     pub function: String,
     /// The qualifier given beside the name.
@@ -250,6 +252,7 @@ impl Shared {
             number,
             arrived_at: Instant::now(),
             ended_at: None,
+            finished: false,
             function,
             qualifier,
             payload,
@@ -273,6 +276,12 @@ struct Recorded {
     shared: Arc<Shared>,
     number: usize,
     behaviour: Behaviour,
+}
+
+impl Recorded {
+    fn finish(&self) {
+        self.shared.invocations()[self.number - 1].finished = true;
+    }
 }
 
 impl Drop for Recorded {
@@ -308,6 +317,7 @@ async fn invoke(
         tokio::time::sleep(*delay).await;
         behaviour = then;
     }
+    recorded.finish();
     answer(behaviour, &connection)
 }
 

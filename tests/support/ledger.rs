@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::function::{Function, Invocation};
 
 /// One record's identity; the body of a message, the data of a stream record, the item of a table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entry {
     /// The ordering key: a message group, a partition key.
     pub key: String,
@@ -61,6 +61,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// An account that begins after so many invocations.
+    pub fn after(invocations: usize) -> Self {
+        Self { invocations_read: invocations, ..Self::default() }
+    }
+
     /// The next record of `key`, noted as sent.
     pub fn next(&mut self, key: &str) -> Entry {
         let count = self.sent.entry(key.to_owned()).or_default();
@@ -85,6 +90,11 @@ impl Ledger {
     /// How many of them were settled.
     pub fn settled(&self) -> u64 {
         self.settled.values().map(|settled| settled.len() as u64).sum()
+    }
+
+    /// Whether this record was settled.
+    pub fn is_settled(&self, entry: &Entry) -> bool {
+        self.settled.get(&entry.key).is_some_and(|settled| settled.contains(&entry.sequence))
     }
 
     /// How many arrivals repeated a record that had been settled before.

@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod function;
 pub mod http;
 pub mod ledger;
+pub mod lineage;
 pub mod ports;
 pub mod servers;
 pub mod table;

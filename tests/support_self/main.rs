@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use support::aws::{self, Queue, QueueCounts, Stream};
 use support::function::{ARN_PREFIX, Behaviour, Function, ROLE, every_nth};
 use support::ledger::{Entry, Ledger, assert_one_batch_per_key};
+use support::lineage::{Lineage, Placed, Shard};
 
 mod function {
     use super::*;
@@ -257,4 +258,96 @@ mod ledger {
         let client = Client::new(&aws::config(&function.endpoint()));
         client.invoke().function_name("worker").payload(Blob::new(event.to_string())).send().await.unwrap();
     }
+}
+
+mod lineage {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_after_its_parents_is_in_order() {
+        let function = Function::start();
+        function.answer_next([FAILURE]);
+        for shard in [PARENT, PARENT, CHILD] {
+            deliver(&function, shard, shard).await;
+        }
+        lineage().assert_parents_first(&function.invocations());
+    }
+
+    /// The shard between them has no records, and hides nothing.
+    #[tokio::test]
+    #[should_panic(expected = "child was invoked though parent never settled")]
+    async fn a_child_of_a_parent_that_never_succeeded_is_found() {
+        let function = Function::start();
+        function.answer_next([FAILURE]);
+        for shard in [PARENT, CHILD] {
+            deliver(&function, shard, shard).await;
+        }
+        lineage().assert_parents_first(&function.invocations());
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "child began with 2 before 3 of parent had ended")]
+    async fn a_parent_that_is_invoked_after_its_child_began_is_found() {
+        let function = Function::start();
+        for shard in [PARENT, CHILD, PARENT] {
+            deliver(&function, shard, shard).await;
+        }
+        lineage().assert_parents_first(&function.invocations());
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "child was invoked though parent never settled")]
+    async fn a_success_whose_caller_went_away_settles_no_parent() {
+        let function = Function::start();
+        function.answer_next([Behaviour::succeed().after(Duration::from_mins(1))]);
+        let called = tokio::time::timeout(Duration::from_millis(300), deliver(&function, PARENT, PARENT)).await;
+        assert!(called.is_err());
+        while function.invocations()[0].ended_at.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        deliver(&function, CHILD, CHILD).await;
+        lineage().assert_parents_first(&function.invocations());
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "not as it was put")]
+    async fn a_record_from_another_shard_than_it_was_put_to_is_found() {
+        let function = Function::start();
+        deliver(&function, PARENT, CHILD).await;
+        lineage().assert_parents_first(&function.invocations());
+    }
+
+    /// A parent with a record, its child without any, and that one's child with a record again.
+    fn lineage() -> Lineage {
+        let shard = |id: &str, parents: &[&str]| Shard {
+            id: id.to_owned(),
+            parents: parents.iter().copied().map(String::from).collect(),
+            hashes: 0..=u128::MAX,
+            open: id == CHILD,
+        };
+        let mut lineage = Lineage::default();
+        lineage.list([shard(PARENT, &[]), shard("between", &[PARENT]), shard(CHILD, &["between"])]);
+        lineage.place([PARENT, CHILD].map(|shard| Placed {
+            entry: entry_in(shard),
+            shard: shard.to_owned(),
+            sequence_number: "1".to_owned(),
+        }));
+        lineage
+    }
+
+    /// Invokes the function with the record that sits in `shard`, as if it came from `told`.
+    async fn deliver(function: &Function, shard: &str, told: &str) {
+        let data = base64_simd::STANDARD.encode_to_string(entry_in(shard).body());
+        let event = json!({"Records": [{"eventID": format!("{told}:1"), "kinesis": {"data": data}}]});
+        let client = Client::new(&aws::config(&function.endpoint()));
+        client.invoke().function_name("worker").payload(Blob::new(event.to_string())).send().await.unwrap();
+    }
+
+    fn entry_in(shard: &str) -> Entry {
+        Entry { key: shard.to_owned(), sequence: 0 }
+    }
+
+    const FAILURE: Behaviour = Behaviour::FunctionError { handled: false };
+    const PARENT: &str = "parent";
+    const CHILD: &str = "child";
 }
