@@ -34,7 +34,7 @@ async fn the_aws_cli_manages_a_mapping_of_a_fifo_queue() {
 async fn the_aws_cli_manages_a_mapping_of_a_stream() {
     let stream = Stream::create(&servers::ministack(), 2).await;
     let arn = stream.arn.clone();
-    manage(&arn, STARTING, async |entries| stream.put(&entries).await).await;
+    manage(&arn, STARTING, async |entries| drop(stream.put(&entries).await)).await;
 }
 
 #[tokio::test]
