@@ -21,12 +21,11 @@ use crate::aws::{Aws, Service};
 use crate::clock::Clock;
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
-use crate::config::{Config, ConfigFile, ConfiguredMapping, LoadedFile};
+use crate::config::{Config, LoadedFile};
 use crate::connect::AwsConnector;
 use crate::control::file_watch::watch_file;
-use crate::control::{Control, Controller, DeclaringFile, Surroundings};
+use crate::control::{Control, Controller, Surroundings};
 use crate::engine::{Board, CutOff, Desired, Engine, Shared};
-use crate::mapping::EventSourceMapping;
 use crate::store::StateStore;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::observed::ObservedStore;
@@ -35,16 +34,18 @@ use crate::telemetry;
 /// Runs the mappings until a signal, then drains. An error is one that stopped the start, or a drain that did not end
 /// in time.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
+    let mut signals = StopSignals::listen()?;
+    let hangups = listen(SignalKind::hangup())?;
     telemetry::install_logs(config.settings.log_format, config.settings.log_level);
     let drain_timeout = config.settings.drain_timeout;
     let started = tokio::select! {
         started = start(config) => started?,
-        signal = signals.stop() => bail!("{signal} during the start"),
+        signal = signals.next() => bail!("{signal} during the start"),
     };
     let Started { engine, desired, control, shutdown, mut services } = started;
+    services.spawn(reload_at(hangups, control));
     let engine = engine.run(desired, shutdown.clone(), drain_timeout);
-    let result = until_signalled(engine, &mut signals, &control, &shutdown).await;
+    let result = until_signalled(engine, &mut signals, &shutdown).await;
     services.shutdown().await;
     result
 }
@@ -67,13 +68,15 @@ async fn start(config: Config) -> anyhow::Result<Started> {
     }
     let environment = environment(&aws);
     let watched = file.as_ref().map(|file| (file.path.clone(), file.text.clone()));
-    let declaring = file.map(|file| declaring(file, &environment)).transpose()?;
+    // It was judged without what a profile says, as the region; now that is known.
+    let judge = |file: LoadedFile| LoadedFile::judge(&file.path, file.text, &environment, Timestamp::now());
+    let file = file.map(judge).transpose()?;
     let store = ObservedStore::new(Arc::new(EmbeddedStore::open(&settings.state_directory)?));
     let shutdown = CancellationToken::new();
     let vitals = Vitals { metrics: telemetry::install_metrics(), store: store.clone(), shutdown: shutdown.clone() };
     let region = aws.region().to_owned();
     let shared = shared(&settings, aws, store);
-    let (controller, control) = Controller::open(controlled(&shared, environment), declaring).await?;
+    let (controller, control) = Controller::open(controlled(&shared, environment), file).await?;
     let desired = controller.desired();
     let mut services = serve(&settings, &vitals, &control, &region).await?;
     info!(
@@ -94,8 +97,7 @@ async fn start(config: Config) -> anyhow::Result<Started> {
 /// Waits for the engine, which ends after the first signal. A second one leaves at once.
 async fn until_signalled(
     engine: impl Future<Output = Result<(), CutOff>>,
-    signals: &mut Signals,
-    control: &Control,
+    signals: &mut StopSignals,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     tokio::pin!(engine);
@@ -106,16 +108,13 @@ async fn until_signalled(
                 info!("drained");
                 return Ok(());
             }
-            signal = signals.next() => match signal {
-                None => control.reload().await,
-                Some(signal) if shutdown.is_cancelled() => {
+            signal = signals.next() => {
+                if shutdown.is_cancelled() {
                     bail!("{signal}, the second signal: left without draining");
                 }
-                Some(signal) => {
-                    info!(signal, "draining; a second signal leaves at once");
-                    shutdown.cancel();
-                }
-            },
+                info!(signal, "draining; a second signal leaves at once");
+                shutdown.cancel();
+            }
         }
     }
 }
@@ -161,19 +160,6 @@ fn environment(aws: &Aws) -> Environment {
     }
 }
 
-/// The file was judged without knowing the region of a profile; now it is known.
-fn declaring(file: LoadedFile, environment: &Environment) -> anyhow::Result<DeclaringFile> {
-    let LoadedFile { path, contents: ConfigFile { settings, mappings }, .. } = file;
-    let judge = |ConfiguredMapping { document, line, .. }: ConfiguredMapping| {
-        let scope = environment.scope(document.event_source_arn.as_deref(), Timestamp::now());
-        let mapping = EventSourceMapping::from_document(&document, &scope)
-            .with_context(|| format!("mapping on line {line} of the configuration file"))?;
-        anyhow::Ok((document, mapping))
-    };
-    let mappings = mappings.into_iter().map(judge).collect::<Result<_, _>>()?;
-    Ok(DeclaringFile { path, settings, mappings })
-}
-
 /// esmd's own listener runs no functions: invoking it would fail in a confusing way.
 fn refuse_own_listener(lambda_endpoint: Option<&str>, listen: SocketAddr) -> anyhow::Result<()> {
     let Some(endpoint) = lambda_endpoint else { return Ok(()) };
@@ -197,7 +183,7 @@ fn refuse_own_listener(lambda_endpoint: Option<&str>, listen: SocketAddr) -> any
 /// Binds the listeners and serves them.
 async fn serve(settings: &Settings, vitals: &Vitals, control: &Control, region: &str) -> anyhow::Result<JoinSet<()>> {
     let mut services = JoinSet::new();
-    let router = api::router(vitals.clone(), control.clone(), region);
+    let router = api::router(vitals.clone(), control, region);
     services.spawn(answer(bind("--listen", settings.listen).await?, router));
     if let Some(address) = settings.metrics_listen {
         services.spawn(answer(bind("--metrics-listen", address).await?, api::vitals_router(vitals.clone())));
@@ -230,38 +216,32 @@ async fn keep_metrics(vitals: Vitals, desired: watch::Receiver<Desired>, control
     }
 }
 
-/// SIGTERM and SIGINT, and apart from them SIGHUP.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
+/// Reads the configuration file again at each hangup, also at one that came during the start.
+async fn reload_at(mut hangups: Signal, control: Control) {
+    while hangups.recv().await.is_some() {
+        control.reload().await;
+    }
 }
 
-impl Signals {
+/// The signals that ask the process to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
     fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    /// The next signal that asks the process to stop. Meanwhile a hangup ends nothing.
-    async fn stop(&mut self) -> &'static str {
-        loop {
-            if let Some(signal) = self.next().await {
-                return signal;
-            }
-        }
-    }
-
-    /// The next signal: one to stop, or `None` to read the configuration again.
-    async fn next(&mut self) -> Option<&'static str> {
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.terminate.recv() => Some("SIGTERM"),
-            _ = self.interrupt.recv() => Some("SIGINT"),
-            _ = self.hangup.recv() => None,
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("cannot listen for signals")
 }

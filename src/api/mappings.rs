@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +19,7 @@ use super::error::ApiError;
 use crate::control::{Control, MappingView};
 use crate::mapping::arn::FunctionName;
 use crate::mapping::configuration::{EventSourceMappingConfiguration, Facts};
-use crate::mapping::document::{FIELDS, MappingDocument};
+use crate::mapping::document::{FIELDS, Field, MappingDocument};
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -39,6 +39,9 @@ pub(super) enum Dialect {
 }
 
 type Answer = Result<Response, ApiError>;
+
+/// An error is a path that is no UTF-8.
+type UuidInPath = Result<Path<String>, PathRejection>;
 
 /// A page of `ListEventSourceMappings`.
 #[derive(Serialize)]
@@ -66,23 +69,19 @@ async fn create(State(mappings): State<Mappings>, body: Result<Bytes, BytesRejec
     Ok(mappings.answer(StatusCode::ACCEPTED, made))
 }
 
-async fn read(State(mappings): State<Mappings>, Path(uuid): Path<String>) -> Answer {
-    let found = mappings.control.get(parse(&uuid)?).ok_or_else(ApiError::missing)?;
+async fn read(State(mappings): State<Mappings>, uuid: UuidInPath) -> Answer {
+    let found = mappings.control.get(parse(uuid)?).ok_or_else(ApiError::missing)?;
     Ok(mappings.answer(StatusCode::OK, found))
 }
 
-async fn update(
-    State(mappings): State<Mappings>,
-    Path(uuid): Path<String>,
-    body: Result<Bytes, BytesRejection>,
-) -> Answer {
-    let (uuid, change) = (parse(&uuid)?, mappings.document(body)?);
+async fn update(State(mappings): State<Mappings>, uuid: UuidInPath, body: Result<Bytes, BytesRejection>) -> Answer {
+    let (uuid, change) = (parse(uuid)?, mappings.document(body)?);
     let changed = mappings.control.update(uuid, change).await.map_err(|refused| ApiError::of(refused, "update"))?;
     Ok(mappings.answer(StatusCode::ACCEPTED, changed))
 }
 
-async fn delete(State(mappings): State<Mappings>, Path(uuid): Path<String>) -> Answer {
-    let deleted = mappings.control.delete(parse(&uuid)?).await.map_err(|refused| ApiError::of(refused, "delete"))?;
+async fn delete(State(mappings): State<Mappings>, uuid: UuidInPath) -> Answer {
+    let deleted = mappings.control.delete(parse(uuid)?).await.map_err(|refused| ApiError::of(refused, "delete"))?;
     Ok(mappings.answer(StatusCode::ACCEPTED, deleted))
 }
 
@@ -146,12 +145,18 @@ impl Mappings {
         let body = body.map_err(|refused| ApiError::too_large(refused.body_text()))?;
         let value: Value = serde_json::from_slice(&body)
             .map_err(|error| ApiError::invalid_content(format!("Could not parse request body into json: {error}")))?;
-        if let Value::Object(members) = &value {
-            let is_known = |name: &str| FIELDS.iter().any(|field| field.name == name);
-            let unknown: Vec<_> = members.keys().filter(|name| !is_known(name) && *name != "UUID").collect();
-            if !unknown.is_empty() {
-                warn!(members = ?unknown, "a request has members that esmd does not know: they are skipped");
-            }
+        let Value::Object(members) = &value else {
+            return Err(ApiError::invalid_content("the request body must be a JSON object"));
+        };
+        let is_known = |name: &str| FIELDS.iter().any(|field| field.name == name);
+        let unknown: Vec<_> = members.keys().filter(|name| !is_known(name) && *name != "UUID").collect();
+        if !unknown.is_empty() {
+            warn!(members = ?unknown, "a request has members that esmd does not know: they are skipped");
+        }
+        let is_misshapen =
+            |field: &&Field| members.get(field.name).is_some_and(|value| field.shape.has_list_for_object(value));
+        if let Some(Field { name, .. }) = FIELDS.iter().find(is_misshapen) {
+            return Err(ApiError::invalid_content(format!("{name}: a list stands where an object belongs")));
         }
         let document: MappingDocument = serde_path_to_error::deserialize(value)
             .map_err(|error| ApiError::invalid_content(format!("{}: {}", error.path(), error.inner())))?;
@@ -165,8 +170,8 @@ impl Mappings {
 }
 
 /// A UUID that is none names nothing.
-fn parse(uuid: &str) -> Result<Uuid, ApiError> {
-    uuid.parse().map_err(|_| ApiError::missing())
+fn parse(uuid: UuidInPath) -> Result<Uuid, ApiError> {
+    uuid.ok().and_then(|Path(uuid)| uuid.parse().ok()).ok_or_else(ApiError::missing)
 }
 
 /// AWS's pages hold at most 100, whatever is asked.

@@ -20,7 +20,7 @@ use error::ApiError;
 use mappings::{Dialect, Mappings};
 
 /// Everything that the listener serves. `region` is the configured one, which completes ARNs.
-pub fn router(vitals: Vitals, control: Control, region: &str) -> Router {
+pub fn router(vitals: Vitals, control: &Control, region: &str) -> Router {
     let mappings = |dialect| Mappings { control: control.clone(), region: region.to_owned(), dialect };
     let control_routes = Router::new()
         .merge(mappings::router("/2015-03-31/event-source-mappings", mappings(Dialect::Lambda)))

@@ -10,12 +10,13 @@ mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
 
 use jiff::Timestamp;
 
+use crate::mapping::EventSourceMapping;
 use crate::mapping::document::MappingDocument;
 use crate::mapping::validate::ValidationError;
-use crate::mapping::{EventSourceMapping, SourceSettings};
 use environment::Environment;
 use problem::{Problem, Problems};
 use settings::{GivenSettings, NoStateDirectory, Settings};
@@ -101,16 +102,33 @@ impl Config {
 impl LoadedFile {
     /// Reads and judges a file without asking any server. `now` is the time past which no stream can start.
     pub fn load(path: &Path, environment: &Environment, now: Timestamp) -> Result<Self, ConfigError> {
-        let path = path.to_owned();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) => return Err(ConfigError::Unreadable { file: path, source }),
-        };
-        match ConfigFile::parse(&text, environment, now) {
-            Ok(contents) => Ok(Self { path, text, contents }),
-            Err(problems) => Err(ConfigError::Invalid(Problems { file: path.display().to_string(), text, problems })),
+        let bytes = std::fs::read(path).map_err(|source| ConfigError::Unreadable { file: path.to_owned(), source })?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::judge(path, text, environment, now),
+            Err(error) => {
+                Err(invalid(path, String::from_utf8_lossy(error.as_bytes()).into_owned(), vec![not_utf8(&error)]))
+            }
         }
     }
+
+    /// The same with a text that was read before.
+    pub fn judge(path: &Path, text: String, environment: &Environment, now: Timestamp) -> Result<Self, ConfigError> {
+        match ConfigFile::parse(&text, environment, now) {
+            Ok(contents) => Ok(Self { path: path.to_owned(), text, contents }),
+            Err(problems) => Err(invalid(path, text, problems)),
+        }
+    }
+}
+
+fn invalid(path: &Path, text: String, problems: Vec<Problem>) -> ConfigError {
+    ConfigError::Invalid(Problems { file: path.display().to_string(), text, problems })
+}
+
+fn not_utf8(error: &FromUtf8Error) -> Problem {
+    let sound = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+    let begun = sound.rsplit('\n').next().unwrap_or_default();
+    let place = Place { line: sound.matches('\n').count() + 1, column: begun.chars().count() + 1, length: 1 };
+    Problem::new(place, "this is not UTF-8")
 }
 
 impl ConfigFile {
@@ -173,10 +191,7 @@ fn repeated(mappings: &[(Place, ConfiguredMapping)], environment: &Environment) 
     let mut first_lines = BTreeMap::new();
     let mut problems = Vec::new();
     for (place, ConfiguredMapping { mapping, line, .. }) in mappings {
-        let source = match &mapping.source {
-            SourceSettings::Queue(queue) => &queue.arn,
-            SourceSettings::Stream(stream) => &stream.arn,
-        };
+        let source = mapping.source_arn();
         let region = environment.region.as_deref().unwrap_or(source.region());
         let function = mapping.function.arn(source.partition(), region, source.account());
         match first_lines.get(&(source.as_str(), function.clone())) {

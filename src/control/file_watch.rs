@@ -7,16 +7,18 @@ use std::time::Duration;
 use super::Control;
 
 /// Asks for a reload whenever the file has another text than the one `known` and kept it for a second, so that one that
-/// is being written is not read halfway. A file that is away counts as unchanged. Never returns.
+/// is being written is not read halfway. A file that is away counts as unchanged, also one that is away again when it
+/// is reloaded. Never returns.
 pub async fn watch_file(path: PathBuf, known: String, control: Control) {
-    let mut known = Some(known.into_bytes());
-    let mut last = known.clone();
+    let mut known = known.into_bytes();
+    let mut last = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let now = content(&path).await;
-        if now.is_some() && now == last && now != known {
-            known.clone_from(&now);
-            control.reload().await;
+        if let Some(changed) = now.as_ref().filter(|content| now == last && **content != known)
+            && control.reload().await
+        {
+            known.clone_from(changed);
         }
         last = now;
     }

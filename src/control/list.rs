@@ -8,7 +8,6 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::MappingView;
-use crate::connect::function_arn;
 use crate::engine::{Board, Desired};
 use crate::mapping::EventSourceMapping;
 use crate::mapping::state::MappingState;
@@ -21,6 +20,8 @@ pub(super) struct List {
     /// Those that the file declares now.
     declared: BTreeSet<Uuid>,
     file: Option<FileStatus>,
+    /// See [`List::take_changed`].
+    changed: bool,
 }
 
 /// The configuration file, as far as it is shown.
@@ -35,6 +36,7 @@ pub(super) struct FileStatus {
 pub(super) struct Entry {
     pub(super) stored: StoredMapping,
     pub(super) mapping: EventSourceMapping,
+    pub(super) pair: Pair,
     /// Whether it may run in this process: it may not if its source is in another region.
     pub(super) is_valid: bool,
 }
@@ -46,7 +48,7 @@ impl List {
     /// An empty list, and the file that declares mappings if there is one.
     pub(super) fn new(file: Option<PathBuf>) -> Self {
         let file = file.map(|path| FileStatus { path, last_reload_succeeded: true });
-        Self { file, ..Self::default() }
+        Self { file, changed: true, ..Self::default() }
     }
 
     pub(super) fn file(&self) -> Option<&FileStatus> {
@@ -54,9 +56,15 @@ impl List {
     }
 
     pub(super) fn set_reload_succeeded(&mut self, succeeded: bool) {
+        self.changed = true;
         if let Some(file) = &mut self.file {
             file.last_reload_succeeded = succeeded;
         }
+    }
+
+    /// Whether anything changed since this was asked before.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     pub(super) fn get(&self, uuid: Uuid) -> Option<&Entry> {
@@ -68,26 +76,36 @@ impl List {
     }
 
     pub(super) fn insert(&mut self, entry: Entry) {
+        self.changed = true;
         self.entries.insert(entry.stored.uuid, Arc::new(entry));
     }
 
     pub(super) fn remove(&mut self, uuid: Uuid) {
+        self.changed = true;
         self.entries.remove(&uuid);
     }
 
     pub(super) fn replace(&mut self, entries: impl Iterator<Item = Entry>) {
+        self.changed = true;
         self.entries = entries.map(|entry| (entry.stored.uuid, Arc::new(entry))).collect();
     }
 
-    /// Takes note of those that the file declares, and returns those that it no longer does.
-    pub(super) fn declare(&mut self, declared: BTreeSet<Uuid>) -> BTreeSet<Uuid> {
+    /// Takes note that the file declares the mapping.
+    pub(super) fn declare(&mut self, uuid: Uuid) {
+        self.changed = true;
+        self.declared.insert(uuid);
+    }
+
+    /// Takes note that the file declares no others than these, and returns those that it no longer does.
+    pub(super) fn declare_only(&mut self, declared: BTreeSet<Uuid>) -> BTreeSet<Uuid> {
+        self.changed = true;
         let before = std::mem::replace(&mut self.declared, declared);
         before.difference(&self.declared).copied().collect()
     }
 
     /// The mappings by what they are known by. No two have the same.
-    pub(super) fn by_pair(&self, region: &str) -> BTreeMap<Pair, Arc<Entry>> {
-        self.entries.values().map(|entry| (pair_of(&entry.mapping, region), Arc::clone(entry))).collect()
+    pub(super) fn by_pair(&self) -> BTreeMap<Pair, Arc<Entry>> {
+        self.entries.values().map(|entry| (entry.pair.clone(), Arc::clone(entry))).collect()
     }
 
     /// The file, if it declares the mapping.
@@ -120,8 +138,4 @@ impl List {
         let declared_in = self.declared_in(uuid).cloned();
         MappingView { uuid, document, mapping: entry.mapping.clone(), state, last_modified, declared_in }
     }
-}
-
-pub(super) fn pair_of(mapping: &EventSourceMapping, region: &str) -> Pair {
-    (mapping.source_arn().as_str().to_owned(), function_arn(mapping, region))
 }

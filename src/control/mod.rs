@@ -2,7 +2,9 @@
 //! end as rows of the store and as what the engine is to run. One task, the [`Controller`], owns that list and takes
 //! the changes one after another; [`Control`] is how everyone else talks to it. Knows nothing of HTTP.
 
+mod calls;
 mod controller;
+mod declaring;
 pub mod file_watch;
 mod list;
 
@@ -14,7 +16,7 @@ use uuid::Uuid;
 
 use list::List;
 
-pub use controller::{Controller, DeclaringFile, Surroundings};
+pub use controller::{Controller, Surroundings};
 
 use crate::core::Timestamp;
 use crate::engine::Board;
@@ -92,7 +94,7 @@ enum Call {
     Create(MappingDocument, Answer),
     Update(Uuid, MappingDocument, Answer),
     Delete(Uuid, Answer),
-    Reload,
+    Reload(oneshot::Sender<bool>),
 }
 
 type Answer = oneshot::Sender<Result<MappingView, ControlError>>;
@@ -113,9 +115,12 @@ impl Control {
         self.call(|answer| Call::Delete(uuid, answer)).await
     }
 
-    /// Reads the configuration file again. The log and the metrics say what became of it.
-    pub async fn reload(&self) {
-        _ = self.calls.send(Call::Reload).await; // else the process ends anyway
+    /// Reads the configuration file again; the log and the metrics say what became of it. Returns whether it could be
+    /// read, mistakes or not.
+    pub async fn reload(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        _ = self.calls.send(Call::Reload(answer)).await; // else the process ends anyway
+        answered.await.unwrap_or(false)
     }
 
     /// One mapping.

@@ -1,7 +1,7 @@
 //! What runs at this moment and how it goes, as the engine and its tasks report it. Whoever decides what is to run
 //! learns here that it does, or no longer does; the API shows it; a drain that did not end names what is left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ pub struct Board {
 struct Page {
     running: Option<Running>,
     last_result: Option<LastResult>,
-    /// Why its function or source cannot be reached.
+    /// Why its function or source cannot be reached, as it was seen last.
     obstacle: Option<String>,
 }
 
@@ -32,8 +32,8 @@ struct Running {
     mapping: EventSourceMapping,
     /// It was tried once to reach its function and source, whether or not that succeeded.
     has_begun: bool,
-    /// The shards that have a consumer.
-    shards: BTreeSet<ShardId>,
+    /// The shards that have a consumer, and why it cannot read.
+    shards: BTreeMap<ShardId, Option<String>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ impl Board {
     #[must_use]
     pub fn running_shards(&self) -> Vec<(Uuid, ShardId)> {
         let pages = self.pages.borrow();
-        let shards = |running: &Running| running.shards.iter().cloned().collect::<Vec<_>>();
+        let shards = |running: &Running| running.shards.keys().cloned().collect::<Vec<_>>();
         let running = pages.iter().filter_map(|(uuid, page)| Some((uuid, page.running.as_ref()?)));
         running.flat_map(|(uuid, running)| shards(running).into_iter().map(|shard| (*uuid, shard))).collect()
     }
@@ -79,7 +79,7 @@ impl Board {
     pub fn last_processing_result(&self, mapping: Uuid) -> String {
         let pages = self.pages.borrow();
         let page = pages.get(&mapping);
-        if let Some(obstacle) = page.and_then(|page| page.obstacle.as_ref()) {
+        if let Some(obstacle) = page.and_then(Page::obstacle) {
             return format!("PROBLEM: {obstacle}");
         }
         let text = match page.and_then(|page| page.last_result) {
@@ -105,8 +105,11 @@ impl Board {
     }
 
     pub(super) fn started(&self, uuid: Uuid, mapping: EventSourceMapping) {
-        let running = Running { mapping, has_begun: false, shards: BTreeSet::new() };
-        self.turn(uuid, |page| page.running = Some(running));
+        let running = Running { mapping, has_begun: false, shards: BTreeMap::new() };
+        self.pages.send_if_modified(|pages| {
+            pages.entry(uuid).or_default().running = Some(running);
+            false
+        });
     }
 
     pub(super) fn begun(&self, uuid: Uuid) {
@@ -129,6 +132,15 @@ impl Board {
         self.turn(uuid, |page| page.obstacle = obstacle);
     }
 
+    /// What is in the way of a shard's consumer, or that nothing is any more.
+    pub(super) fn set_shard_obstacle(&self, uuid: Uuid, shard: &ShardId, obstacle: Option<String>) {
+        self.turn(uuid, |page| {
+            if let Some(known) = page.running.as_mut().and_then(|running| running.shards.get_mut(shard)) {
+                *known = obstacle;
+            }
+        });
+    }
+
     /// An invocation ended. One that waits for room says nothing.
     pub(super) fn invoked(&self, uuid: Uuid, outcome: Outcome) {
         let result = match outcome {
@@ -142,18 +154,28 @@ impl Board {
     pub(super) fn enter(&self, mapping: Uuid, shard: ShardId) -> Entry {
         self.turn(mapping, |page| {
             if let Some(running) = &mut page.running {
-                running.shards.insert(shard.clone());
+                running.shards.insert(shard.clone(), None);
             }
         });
         Entry { board: self.clone(), mapping, shard }
     }
 
-    /// Changes what concerns readers but no waiter.
+    /// Changes what concerns readers but no waiter. A mapping that was forgotten has nothing to change.
     fn turn(&self, mapping: Uuid, change: impl FnOnce(&mut Page)) {
         self.pages.send_if_modified(|pages| {
-            change(pages.entry(mapping).or_default());
+            if let Some(page) = pages.get_mut(&mapping) {
+                change(page);
+            }
             false
         });
+    }
+}
+
+impl Page {
+    /// What is in the way of the mapping, else of one of its shards.
+    fn obstacle(&self) -> Option<&String> {
+        let shards = self.running.iter().flat_map(|running| running.shards.values());
+        self.obstacle.as_ref().or_else(|| shards.flatten().next())
     }
 }
 
@@ -164,7 +186,7 @@ impl Changes {
     /// Returns when one began or ended since the last call.
     pub async fn next(&mut self) {
         if self.0.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

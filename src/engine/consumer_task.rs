@@ -293,19 +293,23 @@ impl ConsumerTask {
                 self.read_at = now;
                 if std::mem::take(&mut self.failing) {
                     info!("the source answers again");
-                    self.surroundings.board.set_obstacle(self.lease.mapping, None);
+                    self.set_obstacle(None);
                 }
                 self.consumer.handle_received(now, received);
             }
             Some(Err(failed)) => {
                 self.surroundings.metrics.receive_failed(failed.reason());
                 self.failing = true;
-                self.surroundings.board.set_obstacle(self.lease.mapping, Some(chain(&failed)));
+                self.set_obstacle(Some(chain(&failed)));
                 if let Some(suppressed) = self.receive_log.permit(now) {
                     warn!(error = %chain(&failed), suppressed, "receive failed; trying again");
                 }
             }
         }
+    }
+
+    fn set_obstacle(&self, obstacle: Option<String>) {
+        self.surroundings.board.set_shard_obstacle(self.lease.mapping, &self.lease.shard, obstacle);
     }
 
     fn report(&mut self) {

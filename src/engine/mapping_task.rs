@@ -100,16 +100,15 @@ impl MappingTask {
         let mut obstacles = 0;
         while !self.stop.is_cancelled() {
             let stop = self.stop.clone();
-            let connected = stop.run_until_cancelled(self.connect()).await;
+            let Some(connected) = stop.run_until_cancelled(self.connect()).await else { break };
             self.shared.board.begun(self.uuid);
             match connected {
-                None => {}
-                Some(Ok(connection)) => {
+                Ok(connection) => {
                     obstacles = 0;
                     self.shared.board.set_obstacle(self.uuid, None);
                     self.keep_reading(connection).await;
                 }
-                Some(Err(obstacle)) => {
+                Err(obstacle) => {
                     obstacles += 1;
                     self.report(&obstacle);
                     stop.run_until_cancelled(tokio::time::sleep(obstacle.wait(obstacles))).await;

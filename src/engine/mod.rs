@@ -96,13 +96,17 @@ impl Engine {
             let stop = CancellationToken::new();
             let stopped = stop.clone();
             let task = MappingTask::new(self.shared.clone(), uuid, mapping.clone(), stop.clone());
-            let pause = if self.failed.remove(&uuid) { RESTART_PAUSE } else { Duration::ZERO };
+            let has_failed = self.failed.remove(&uuid);
+            let pause = if has_failed { RESTART_PAUSE } else { Duration::ZERO };
             let run = async move {
                 stopped.run_until_cancelled(tokio::time::sleep(pause)).await;
                 task.run().await;
                 uuid
             };
             self.shared.board.started(uuid, mapping.clone()); // before its task can report anything
+            if has_failed {
+                self.shared.board.begun(uuid); // it was tried, and must not stay in transition for as long as it fails
+            }
             let task = self.tasks.spawn(run.instrument(info_span!("mapping", %uuid))).id();
             self.running.insert(uuid, Running { mapping, stop, task });
         }
@@ -113,10 +117,15 @@ impl Engine {
         let task = finished.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let ended = self.running.extract_if(.., |_, running| running.task == task).map(|(uuid, _)| uuid);
         let ended: Vec<Uuid> = ended.collect();
-        ended.iter().for_each(|uuid| self.shared.board.ended(*uuid));
+        for uuid in &ended {
+            self.shared.board.ended(*uuid);
+        }
         if let Err(failed) = finished {
             error!(mapping = ?ended, error = %failed, "mapping failed: what it had not settled is read again");
-            self.failed.extend(ended);
+            for uuid in ended {
+                self.shared.board.set_obstacle(uuid, Some(INTERNAL.to_owned()));
+                self.failed.insert(uuid);
+            }
         }
     }
 
@@ -148,5 +157,7 @@ fn reconcile<'a>(wanted: &Desired, running: impl Iterator<Item = (Uuid, &'a Even
     Plan { starts: starts.map(|(uuid, _)| *uuid).collect(), stops: stops.map(|(uuid, _)| *uuid).collect() }
 }
 
+/// What is told of a panic; the log has more.
+const INTERNAL: &str = "internal error of esmd";
 /// Before a mapping whose task panicked begins again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);

@@ -235,6 +235,21 @@ pub enum Shape {
     Any,
 }
 
+impl Shape {
+    /// Whether a list stands where an object belongs: serde would read it by position.
+    #[must_use]
+    pub fn has_list_for_object(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Object(_), Value::Array(_)) => true,
+            (Self::Object(fields), Value::Object(members)) => fields
+                .iter()
+                .any(|field| members.get(field.name).is_some_and(|value| field.shape.has_list_for_object(value))),
+            (Self::List(shape), Value::Array(values)) => values.iter().any(|value| shape.has_list_for_object(value)),
+            _ => false,
+        }
+    }
+}
+
 /// The members of [`MappingDocument`].
 pub const FIELDS: &[Field] = &[
     field("FunctionName", Shape::Text),

@@ -82,3 +82,55 @@ impl MappingState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::mapping::validate::Scope;
+
+    /// `docs/semantics.md` 1.8
+    #[test]
+    fn the_state_of_a_mapping_that_was_made_depends_on_its_source() {
+        for (source, enabled, state) in [
+            (QUEUE, true, MappingState::Creating),
+            (QUEUE, false, MappingState::Disabled),
+            (STREAM, true, MappingState::Creating),
+            (STREAM, false, MappingState::Creating),
+        ] {
+            assert_eq!(MappingState::created(&mapping(source, enabled)), state, "{source} {enabled}");
+        }
+    }
+
+    /// `docs/semantics.md` 1.8
+    #[test]
+    fn the_state_of_a_mapping_that_was_changed_depends_on_what_it_was() {
+        for (source, was_enabled, enabled, state) in [
+            (QUEUE, false, true, MappingState::Enabling),
+            (QUEUE, true, false, MappingState::Disabling),
+            (QUEUE, true, true, MappingState::Updating),
+            (QUEUE, false, false, MappingState::Disabled),
+            (STREAM, false, true, MappingState::Enabling),
+            (STREAM, true, false, MappingState::Disabling),
+            (STREAM, true, true, MappingState::Updating),
+            (STREAM, false, false, MappingState::Updating),
+        ] {
+            let changed = MappingState::updated(was_enabled, &mapping(source, enabled));
+            assert_eq!(changed, state, "{source} {was_enabled} {enabled}");
+        }
+    }
+
+    fn mapping(source: &str, enabled: bool) -> EventSourceMapping {
+        let position = source.contains("kinesis").then_some("LATEST");
+        let document = json!({"EventSourceArn": source, "FunctionName": "worker", "Enabled": enabled,
+            "StartingPosition": position});
+        let document = serde_json::from_value(document).expect("a document");
+        let scope = Scope { region: None, custom_endpoint: true, now: Timestamp::UNIX_EPOCH };
+        EventSourceMapping::from_document(&document, &scope).expect("a valid one")
+    }
+
+    const QUEUE: &str = "arn:aws:sqs:eu-west-1:111111111111:orders";
+    const STREAM: &str = "arn:aws:kinesis:eu-west-1:111111111111:stream/orders";
+}

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use esmd::api::{self, Vitals};
-use esmd::control::DeclaringFile;
+use esmd::config::LoadedFile;
 use esmd::store::StateStore;
 use esmd::store::observed::ObservedStore;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -76,14 +76,14 @@ impl Daemon {
         Self::start_with(outside, stream, None).await
     }
 
-    async fn start_with(outside: Outside, stream: FakeStream, file: Option<DeclaringFile>) -> Self {
+    async fn start_with(outside: Outside, stream: FakeStream, file: Option<LoadedFile>) -> Self {
         let life = outside.start(file).await;
         let memory = Arc::clone(&outside.store);
         let store = ObservedStore::new(Arc::clone(&memory) as Arc<dyn StateStore>);
         let shutdown = CancellationToken::new();
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let vitals = Vitals { metrics, store: store.clone(), shutdown: shutdown.clone() };
-        let router = api::router(vitals, life.control.clone(), REGION);
+        let router = api::router(vitals, &life.control, REGION);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await }); // ends with the test's runtime

@@ -1,6 +1,7 @@
 //! Lambda's routes for mappings, by the AWS SDK and by hand, and the same routes in esmd's own dialect
 //! (`docs/semantics.md` 1).
 
+use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
@@ -9,14 +10,10 @@ use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_lambda::types::EventSourcePosition;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use esmd::config::settings::GivenSettings;
-use esmd::control::DeclaringFile;
-use esmd::mapping::EventSourceMapping;
-use esmd::mapping::document::MappingDocument;
-use esmd::mapping::validate::Scope;
+use esmd::config::LoadedFile;
 use serde_json::{Value, json};
 
-use crate::controlled::{Outside, REGION};
+use crate::controlled::{Outside, REGION, environment};
 use crate::fakes::{self, stream::FakeStream};
 use crate::{Daemon, STREAM, http};
 
@@ -74,6 +71,7 @@ async fn an_answer_has_awss_members_and_headers() {
 
 /// `docs/semantics.md` 1.2, 1.6, 1.7
 #[tokio::test]
+#[allow(clippy::too_many_lines)] // a table
 async fn every_error_has_awss_form() {
     let daemon = Daemon::start().await;
     let made = daemon.json("POST", LAMBDA, &stream_mapping()).await.1;
@@ -195,6 +193,93 @@ async fn a_body_that_is_no_json_or_too_large_is_refused() {
     assert_eq!(broken.status, 400);
     assert!(broken.body.contains("Could not parse request body into json: "), "{}", broken.body);
     assert_eq!(large.status, 413);
+    assert!(large.head.contains("\r\nx-amzn-errortype: RequestTooLargeException\r\n"), "{}", large.head);
+}
+
+/// A list where an object belongs could be read by position.
+#[tokio::test]
+async fn a_body_of_another_shape_is_refused_and_makes_nothing() {
+    let daemon = Daemon::start().await;
+    let mut with_list = stream_mapping();
+    with_list["DestinationConfig"] = json!([null, null]);
+    let mut with_huge = stream_mapping();
+    with_huge["BatchSize"] = json!(u64::MAX);
+    let bodies = [
+        String::new(),
+        "null".to_owned(),
+        "7".to_owned(),
+        json!(["worker", STREAM, true]).to_string(),
+        with_list.to_string(),
+        with_huge.to_string(),
+        stream_mapping().to_string().replace('}', r#","BatchSize":1e400}"#),
+        stream_mapping().to_string().replace('}', r#","BatchSize":2.5}"#),
+    ];
+    let uuid = daemon.json("POST", LAMBDA, &queue_mapping()).await.1["UUID"].as_str().unwrap().to_owned();
+    for body in &bodies {
+        for (method, path) in [("POST", LAMBDA.to_owned()), ("PUT", format!("{LAMBDA}{uuid}"))] {
+            let page = daemon.send(method, &path, body).await;
+            assert_eq!(page.status, 400, "{method} {body}: {}", page.body);
+            assert!(page.head.contains("\r\nx-amzn-errortype: InvalidRequestContentException\r\n"), "{}", page.head);
+            assert!(!page.body.contains("struct"), "{}", page.body);
+        }
+    }
+    assert_eq!(daemon.json("GET", LAMBDA, &Value::Null).await.1["EventSourceMappings"].as_array().unwrap().len(), 1);
+}
+
+/// `docs/semantics.md` 1.1: members that nobody knows are skipped, and so is a UUID in a body.
+#[tokio::test]
+async fn unknown_members_and_a_bodys_uuid_are_skipped() {
+    let daemon = Daemon::start().await;
+    let uuid = daemon.json("POST", LAMBDA, &queue_mapping()).await.1["UUID"].as_str().unwrap().to_owned();
+
+    let change = json!({"UUID": "another", "BatchSice": 7, "BatchSize": 5});
+    let (status, changed) = daemon.json("PUT", &format!("{LAMBDA}{uuid}"), &change).await;
+
+    assert_eq!((status, &changed["UUID"], &changed["BatchSize"]), (202, &json!(uuid), &json!(5)));
+}
+
+#[tokio::test]
+async fn a_path_is_decoded_once_and_one_that_names_nothing_is_missing() {
+    let daemon = Daemon::start().await;
+    let uuid = daemon.json("POST", LAMBDA, &queue_mapping()).await.1["UUID"].as_str().unwrap().to_owned();
+    let statuses = [
+        (uuid.replace('-', "%2D"), 200),
+        (uuid.replace('-', "%252D"), 404),
+        ("%FF".to_owned(), 404),
+        ("%2F".to_owned(), 404),
+        (format!("{uuid}%20"), 404),
+    ];
+    for (path, status) in statuses {
+        let page = daemon.send("GET", &format!("{LAMBDA}{path}"), "").await;
+        assert_eq!(page.status, status, "{path}: {}", page.body);
+        let is_named = page.head.contains("\r\nx-amzn-errortype: ResourceNotFoundException\r\n");
+        assert_eq!(is_named, status == 404, "{path}: {}", page.head);
+    }
+    assert_eq!(daemon.send("HEAD", &format!("{LAMBDA}{uuid}"), "").await.status, 200);
+    assert_eq!(daemon.send("OPTIONS", LAMBDA, "").await.status, 501);
+    let twice = daemon.json("GET", &format!("{LAMBDA}?MaxItems=0&MaxItems=1"), &Value::Null).await;
+    assert_eq!(twice.0, 200, "the last one counts: {}", twice.1);
+}
+
+/// `docs/semantics.md` 1.10: what stands on a later page is neither repeated nor lost by what goes meanwhile.
+#[tokio::test]
+async fn pages_go_on_after_a_marker_that_was_deleted() {
+    let daemon = Daemon::start().await;
+    for number in 0..6 {
+        let mut mapping = queue_mapping();
+        mapping["FunctionName"] = format!("worker-{number}").into();
+        daemon.json("POST", LAMBDA, &mapping).await;
+    }
+    let first = daemon.json("GET", &format!("{LAMBDA}?MaxItems=3"), &Value::Null).await.1;
+    let marker = first["NextMarker"].as_str().unwrap();
+    for mapping in first["EventSourceMappings"].as_array().unwrap() {
+        daemon.json("DELETE", &format!("{LAMBDA}{}", mapping["UUID"].as_str().unwrap()), &Value::Null).await;
+    }
+
+    let second = daemon.json("GET", &format!("{LAMBDA}?MaxItems=3&Marker={marker}"), &Value::Null).await.1;
+
+    assert_eq!(second["EventSourceMappings"].as_array().unwrap().len(), 3);
+    assert_eq!(second["NextMarker"], Value::Null);
 }
 
 #[tokio::test]
@@ -278,11 +363,9 @@ async fn esmds_own_routes_take_and_show_what_aws_does_not_have() {
 async fn a_mapping_of_the_file_is_shown_and_refuses_changes_with_the_files_name() {
     let clock = fakes::clock();
     let stream = FakeStream::new(clock.clone(), STREAM, 1);
-    let document: MappingDocument = serde_json::from_value(stream_mapping()).unwrap();
-    let scope = Scope { region: None, custom_endpoint: true, now: jiff::Timestamp::UNIX_EPOCH };
-    let mapping = EventSourceMapping::from_document(&document, &scope).unwrap();
-    let path = "/etc/esmd/esmd.yaml".into();
-    let file = DeclaringFile { path, settings: GivenSettings::default(), mappings: vec![(document, mapping)] };
+    let text = json!({"mappings": [stream_mapping()]}).to_string();
+    let path = Path::new("/etc/esmd/esmd.yaml");
+    let file = LoadedFile::judge(path, text, &environment(), jiff::Timestamp::UNIX_EPOCH).unwrap();
     let outside = Outside::new(clock).with_source(STREAM, stream.clone());
     let daemon = Daemon::start_with(outside, stream, Some(file)).await;
 
@@ -309,6 +392,12 @@ async fn requests_of_web_pages_are_refused() {
     let named = http::exchange(daemon.address, &format!("GET {LAMBDA} HTTP/1.0\r\nHost: evil.example\r\n\r\n")).await;
 
     assert_eq!((sent.status, named.unwrap().status), (403, 403));
+    for (host, status) in
+        [("", 200), ("Host: LOCALHOST:9900\r\n", 200), ("Host: [::1]:9900\r\n", 200), ("Host: \r\n", 403)]
+    {
+        let page = http::exchange(daemon.address, &format!("GET {LAMBDA} HTTP/1.0\r\n{host}\r\n")).await.unwrap();
+        assert_eq!(page.status, status, "{host}");
+    }
     let listed = daemon.json("GET", LAMBDA, &Value::Null).await.1;
     assert_eq!(listed["EventSourceMappings"], json!([]));
 }

@@ -2,20 +2,18 @@
 //! (`docs/semantics.md` 1.6, 1.8, 1.9).
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use esmd::config::settings::GivenSettings;
-use esmd::control::{Control, ControlError, DeclaringFile, MappingView};
-use esmd::mapping::EventSourceMapping;
+use esmd::config::LoadedFile;
+use esmd::control::{Control, ControlError, MappingView};
 use esmd::mapping::document::MappingDocument;
 use esmd::mapping::state::MappingState;
-use esmd::mapping::validate::Scope;
 use esmd::store::{MappingOrigin, StateStore};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::controlled::{Controlled, Outside};
+use crate::controlled::{Controlled, Outside, environment};
 use crate::fakes;
 use crate::fakes::stream::FakeStream;
 use crate::fakes::target::Answer;
@@ -286,8 +284,13 @@ async fn a_mapping_that_left_its_file_can_be_taken_over_or_deleted_by_calls() {
     let [first, second] = &life.control.list()[..] else { panic!("two mappings") };
     life.control.delete(second.uuid).await.unwrap();
     let taken = life.control.update(first.uuid, change(json!({"BatchSize": 9}))).await.unwrap();
-    assert_eq!(taken.state, MappingState::Enabling);
+    assert_eq!(taken.state, MappingState::Updating);
+    until_state(&life.control, first.uuid, MappingState::Disabled).await;
     stream.put("a", "0");
+    sleep(seconds(60)).await;
+    assert!(outside.target.succeeded().is_empty(), "nobody asked it to run");
+    let enabled = life.control.update(first.uuid, change(json!({"Enabled": true}))).await.unwrap();
+    assert_eq!((enabled.state, enabled.mapping.batching.size), (MappingState::Enabling, 9));
     until_delivered(&outside, &["0"]).await;
 
     assert_eq!(state(&life.control, second.uuid), None);
@@ -334,48 +337,40 @@ async fn a_mapping_of_another_region_does_not_run_and_can_be_deleted() {
     life.stop().await;
 }
 
-fn outside() -> (Outside, FakeStream) {
+pub fn outside() -> (Outside, FakeStream) {
     let clock = fakes::clock();
     let stream = FakeStream::new(clock.clone(), ARN, 1);
     (Outside::new(clock).with_source(ARN, stream.clone()), stream)
 }
 
 /// A stream's mapping with these members besides.
-fn document(members: Value) -> MappingDocument {
+pub fn document(members: Value) -> MappingDocument {
     let base = change(json!({"EventSourceArn": ARN, "FunctionName": "worker", "StartingPosition": "TRIM_HORIZON"}));
     base.changed_by(change(members))
 }
 
-fn change(members: Value) -> MappingDocument {
+pub fn change(members: Value) -> MappingDocument {
     serde_json::from_value(members).unwrap()
 }
 
-fn file(mappings: &[Value]) -> DeclaringFile {
-    let scope = Scope { region: None, custom_endpoint: true, now: jiff::Timestamp::UNIX_EPOCH };
-    let judge = |members: &Value| {
-        let document = document(members.clone());
-        let mapping = EventSourceMapping::from_document(&document, &scope).unwrap();
-        (document, mapping)
-    };
-    DeclaringFile {
-        path: "esmd.yaml".into(),
-        settings: GivenSettings::default(),
-        mappings: mappings.iter().map(judge).collect(),
-    }
+pub fn file(mappings: &[Value]) -> LoadedFile {
+    let documents: Vec<_> = mappings.iter().map(|members| document(members.clone())).collect();
+    let text = json!({ "mappings": documents }).to_string();
+    LoadedFile::judge(Path::new("esmd.yaml"), text, &environment(), jiff::Timestamp::UNIX_EPOCH).unwrap()
 }
 
 /// Makes a mapping and waits until it runs.
-async fn enabled(life: &Controlled, members: Value) -> Uuid {
+pub async fn enabled(life: &Controlled, members: Value) -> Uuid {
     let uuid = life.control.create(document(members)).await.unwrap().uuid;
     until_state(&life.control, uuid, MappingState::Enabled).await;
     uuid
 }
 
-fn state(control: &Control, uuid: Uuid) -> Option<MappingState> {
+pub fn state(control: &Control, uuid: Uuid) -> Option<MappingState> {
     control.get(uuid).map(|view: MappingView| view.state)
 }
 
-async fn until_state(control: &Control, uuid: Uuid, wanted: MappingState) {
+pub async fn until_state(control: &Control, uuid: Uuid, wanted: MappingState) {
     let reached = async {
         while state(control, uuid) != Some(wanted) {
             sleep(Duration::from_millis(10)).await;
@@ -385,7 +380,7 @@ async fn until_state(control: &Control, uuid: Uuid, wanted: MappingState) {
     assert!(reached.is_ok(), "it is {:?}, not {wanted:?}", state(control, uuid));
 }
 
-async fn until_delivered(outside: &Outside, bodies: &[&str]) {
+pub async fn until_delivered(outside: &Outside, bodies: &[&str]) {
     let delivered = || outside.target.succeeded().into_iter().collect::<BTreeSet<_>>();
     let all = async {
         while !bodies.iter().all(|body| delivered().contains(*body)) {

@@ -11,11 +11,13 @@ mod fakes;
 mod memory_store;
 
 mod control;
+mod control_faults;
 mod crash;
 mod determinism;
 mod drain;
 mod mappings;
 mod queues;
+mod reload;
 mod reshard;
 mod streams;
 mod trouble;

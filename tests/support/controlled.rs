@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use esmd::clock::Clock;
+use esmd::config::LoadedFile;
 use esmd::config::environment::Environment;
-use esmd::control::{Control, Controller, DeclaringFile, Surroundings};
+use esmd::control::{Control, Controller, Surroundings};
 use esmd::engine::{Board, Engine, Shared};
 use esmd::source::Source;
 use esmd::store::StateStore;
@@ -50,8 +51,12 @@ impl Outside {
     }
 
     /// Starts a process with this file.
-    pub async fn start(&self, file: Option<DeclaringFile>) -> Controlled {
-        let wire = Wire::whole();
+    pub async fn start(&self, file: Option<LoadedFile>) -> Controlled {
+        self.start_on(Wire::whole(), file).await
+    }
+
+    /// Starts a process that lives as long as this wire.
+    pub async fn start_on(&self, wire: Wire, file: Option<LoadedFile>) -> Controlled {
         let connector =
             FakeConnector { sources: self.sources.clone(), target: self.target.clone(), wire: wire.clone() };
         let store: Arc<dyn StateStore> = Arc::clone(&self.store) as _;
@@ -64,7 +69,8 @@ impl Outside {
             seed: 7,
             board: Board::default(),
         };
-        let mut number = self.store.mappings().await.unwrap().len() as u128;
+        let used = self.store.mappings().await.unwrap().into_iter().map(|mapping| mapping.uuid.as_u128()).max();
+        let mut number = used.unwrap_or_default();
         let surroundings = Surroundings {
             store: Arc::clone(&shared.store),
             clock: self.clock.clone(),

@@ -21,6 +21,8 @@ pub struct MemoryStore {
 struct State {
     /// Every call answers `Unavailable`.
     unavailable: bool,
+    /// So many writes are done and answer `Unavailable`.
+    answers_to_lose: usize,
     /// In the order in which they were made.
     mappings: Vec<Kept>,
 }
@@ -35,6 +37,12 @@ impl MemoryStore {
     /// From now on every call answers `Unavailable` and does nothing, or no longer.
     pub fn set_unavailable(&self, unavailable: bool) {
         self.state().unavailable = unavailable;
+    }
+
+    #[allow(dead_code)] // the contract suite has no use for it
+    /// The next writes are done, and answer `Unavailable` all the same.
+    pub fn lose_answers(&self, count: usize) {
+        self.state().answers_to_lose = count;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -56,13 +64,31 @@ impl MemoryStore {
     }
 }
 
+impl MemoryStore {
+    /// As [`MemoryStore::perform`], and the answer may get lost.
+    fn write<'a, T: Send + 'a>(
+        &'a self,
+        operation: impl FnOnce(&mut Vec<Kept>) -> Result<T, StoreError> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, StoreError>> {
+        Box::pin(async move {
+            let written = self.perform(operation).await?;
+            let mut state = self.state();
+            if state.answers_to_lose > 0 {
+                state.answers_to_lose -= 1;
+                return Err(StoreError::Unavailable("the test says so".into()));
+            }
+            Ok(written)
+        })
+    }
+}
+
 impl StateStore for MemoryStore {
     fn mappings(&self) -> BoxFuture<'_, Result<Vec<StoredMapping>, StoreError>> {
         self.perform(|mappings| Ok(mappings.iter().map(|kept| kept.mapping.clone()).collect()))
     }
 
     fn put_mapping(&self, mapping: StoredMapping) -> BoxFuture<'_, Result<StoredMapping, StoreError>> {
-        self.perform(move |mappings| {
+        self.write(move |mappings| {
             let changed = StoredMapping { revision: mapping.revision + 1, ..mapping.clone() };
             match find(mappings, mapping.uuid) {
                 None if mapping.revision == 0 => {
@@ -76,7 +102,7 @@ impl StateStore for MemoryStore {
     }
 
     fn delete_mapping(&self, uuid: Uuid) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.perform(move |mappings| {
+        self.write(move |mappings| {
             mappings.retain(|kept| kept.mapping.uuid != uuid);
             Ok(())
         })

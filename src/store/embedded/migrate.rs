@@ -124,7 +124,10 @@ const VERSION: &str = "user_version";
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::store::embedded::connect;
+    use crate::core::checkpoint::{Checkpoint, UpTo};
+    use crate::mapping::state::MappingState;
+    use crate::store::StateStore as _;
+    use crate::store::embedded::{EmbeddedStore, connect};
 
     /// An older state is copied to a backup file and migrated.
     #[test]
@@ -169,6 +172,44 @@ mod tests {
         migrate(&mut connection, &path, &[first, second, third]).unwrap();
 
         assert!(!directory.path().join("state.v0.db").exists());
+    }
+
+    /// Version 1 knew no states: what its mappings asked for was in force.
+    #[tokio::test]
+    async fn the_mappings_of_version_1_have_the_states_that_they_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        let mut connection = connect(&path).unwrap();
+        migrate(&mut connection, &path, &MIGRATIONS[..1]).unwrap();
+        connection
+            .execute_batch(
+                r#"INSERT INTO mappings (uuid, document, origin, revision, newest_epoch, created_at) VALUES
+                    ('00000000-0000-0000-0000-000000000001', '{"FunctionName":"one"}', 'file', 3, 7,
+                     '2026-01-31 09:30:00'),
+                    ('00000000-0000-0000-0000-000000000002', '{"FunctionName":"two","Enabled":false}', 'file', 1, 0,
+                     '2026-01-31 09:30:01'),
+                    ('00000000-0000-0000-0000-000000000003', '{"FunctionName":"three","Enabled":true}', 'file', 1, 0,
+                     '2026-01-31 09:30:02');
+                INSERT INTO shards (mapping, shard, epoch, checkpoint) VALUES
+                    ('00000000-0000-0000-0000-000000000001', 'shard', 7, '');"#,
+            )
+            .unwrap();
+        let checkpoint = serde_json::to_string(&Checkpoint::at(UpTo::TrimHorizon)).unwrap();
+        connection.execute("UPDATE shards SET checkpoint = ?1", [checkpoint]).unwrap();
+        drop(connection);
+
+        let store = EmbeddedStore::open(directory.path()).unwrap();
+
+        let found = store.mappings().await.unwrap();
+        let states: Vec<_> = found.iter().map(|mapping| (mapping.revision, mapping.state)).collect();
+        let [enabled, disabled] = [MappingState::Enabled, MappingState::Disabled];
+        assert_eq!(states, [(3, enabled), (1, disabled), (1, enabled)]);
+        assert_eq!(found[0].last_modified.as_millis(), 1_769_851_800_000);
+        let row = store.leases(found[0].uuid).await.unwrap().remove(0);
+        assert_eq!((row.epoch, row.checkpoint), (7, Checkpoint::at(UpTo::TrimHorizon)));
+        let changed = store.put_mapping(found[0].clone()).await.unwrap();
+        assert_eq!(changed.revision, 4);
+        assert!(directory.path().join("state.v1.db").exists());
     }
 
     fn first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {

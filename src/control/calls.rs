@@ -1,0 +1,90 @@
+//! What calls ask of the controller: to make, change and delete mappings that no file declares (`docs/semantics.md` 1.6,
+//! 1.8, 1.9). A call that is refused has changed nothing.
+
+use jiff::Timestamp;
+use tracing::info;
+use uuid::Uuid;
+
+use super::controller::Controller;
+use super::list::{Entry, Pair};
+use super::{ControlError, MappingView};
+use crate::mapping::document::MappingDocument;
+use crate::mapping::state::MappingState;
+use crate::mapping::validate::refuse_change_of_fixed_members;
+use crate::store::{MappingOrigin, StoredMapping};
+
+impl Controller {
+    pub(super) async fn create(&mut self, document: MappingDocument) -> Result<MappingView, ControlError> {
+        self.refresh().await?;
+        let mapping = self.judge(&document, self.wall_time())?;
+        self.refuse_occupied(&self.pair_of(&mapping), None)?;
+        let stored = self.make(document, &mapping, MappingOrigin::Api);
+        self.put(self.entry(stored, mapping)).await
+    }
+
+    pub(super) async fn update(
+        &mut self,
+        uuid: Uuid,
+        mut change: MappingDocument,
+    ) -> Result<MappingView, ControlError> {
+        let (entry, was_wanted) = self.changeable(uuid).await?;
+        refuse_change_of_fixed_members(&entry.stored.document, &change)?;
+        if entry.stored.origin == MappingOrigin::File {
+            change.enabled.get_or_insert(false); // it left its file and is shown as disabled: so it stays unless asked
+        }
+        let document = entry.stored.document.changed_by(change);
+        let mapping = self.judge(&document, Timestamp::MAX)?;
+        self.refuse_occupied(&self.pair_of(&mapping), Some(uuid))?;
+        let stored = StoredMapping {
+            document,
+            origin: MappingOrigin::Api,
+            state: MappingState::updated(was_wanted && entry.mapping.enabled, &mapping),
+            last_modified: self.surroundings.clock.now(),
+            ..entry.stored
+        };
+        self.put(self.entry(stored, mapping)).await
+    }
+
+    pub(super) async fn delete(&mut self, uuid: Uuid) -> Result<MappingView, ControlError> {
+        let (entry, _) = self.changeable(uuid).await?;
+        let stored = StoredMapping { state: MappingState::Deleting, ..entry.stored };
+        self.put(Entry { stored, ..entry }).await
+    }
+
+    /// A mapping that calls may change now, and whether it was to run. One that its file no longer declares is one.
+    async fn changeable(&mut self, uuid: Uuid) -> Result<(Entry, bool), ControlError> {
+        self.refresh().await?;
+        let entry = self.list.get(uuid).ok_or(ControlError::Missing { uuid })?;
+        if let Some(file) = self.list.declared_in(uuid) {
+            return Err(ControlError::Declared { file: file.clone() });
+        }
+        let is_wanted = self.list.is_wanted(entry);
+        if entry.stored.state == MappingState::Deleting || (is_wanted && entry.stored.state.is_transition()) {
+            return Err(ControlError::InUse { uuid });
+        }
+        Ok((entry.clone(), is_wanted))
+    }
+
+    fn refuse_occupied(&self, pair: &Pair, own: Option<Uuid>) -> Result<(), ControlError> {
+        match self.list.entries().find(|(uuid, entry)| Some(*uuid) != own && entry.pair == *pair) {
+            Some((_, entry)) => {
+                Err(ControlError::Occupied { other: Box::new(self.list.view(entry, &self.surroundings.board)) })
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn put(&mut self, changed: Entry) -> Result<MappingView, ControlError> {
+        let entry = self.store(changed).await?;
+        let view = self.list.view(&entry, &self.surroundings.board);
+        info!(
+            uuid = %view.uuid,
+            source = %view.mapping.source_arn(),
+            function = view.mapping.function.as_given(),
+            state = view.state.as_str(),
+            "mapping changed by a call"
+        );
+        self.publish();
+        Ok(view)
+    }
+}
