@@ -1,7 +1,6 @@
 //! What calls ask of the controller: to make, change and delete mappings that no file declares (`docs/semantics.md` 1.6,
 //! 1.8, 1.9). A call that is refused has changed nothing.
 
-use jiff::Timestamp;
 use tracing::info;
 use uuid::Uuid;
 
@@ -16,7 +15,7 @@ use crate::store::{MappingOrigin, StoredMapping};
 impl Controller {
     pub(super) async fn create(&mut self, document: MappingDocument) -> Result<MappingView, ControlError> {
         self.refresh().await?;
-        let mapping = self.judge(&document, self.wall_time())?;
+        let mapping = self.judge(&document)?;
         self.refuse_occupied(&self.pair_of(&mapping), None)?;
         let stored = self.make(document, &mapping, MappingOrigin::Api);
         self.put(self.entry(stored, mapping)).await
@@ -33,7 +32,7 @@ impl Controller {
             change.enabled.get_or_insert(false); // it left its file and is shown as disabled: so it stays unless asked
         }
         let document = entry.stored.document.changed_by(change);
-        let mapping = self.judge(&document, Timestamp::MAX)?;
+        let mapping = self.judge_again(&document)?;
         self.refuse_occupied(&self.pair_of(&mapping), Some(uuid))?;
         let stored = StoredMapping {
             document,

@@ -121,9 +121,11 @@ impl Controller {
     async fn carry_out(&mut self) -> Result<(), StoreError> {
         loop {
             self.refresh().await?;
-            self.declare().await?;
+            let declared = self.declare().await;
             self.publish();
-            if !self.settle().await? {
+            let has_settled = self.settle().await?;
+            declared?;
+            if !has_settled {
                 return Ok(());
             }
         }
@@ -141,13 +143,12 @@ impl Controller {
         Ok(())
     }
 
-    /// A row that makes no mapping at all was written by hand or by another version: it is left alone. A moment that was
-    /// past once is not judged again: the clock may have been set back.
+    /// A row that makes no mapping at all was written by hand or by another version: it is left alone.
     fn read(&self, stored: StoredMapping) -> Option<Entry> {
         let anywhere = Scope { region: None, custom_endpoint: true, now: Timestamp::MAX };
         match EventSourceMapping::from_document(&stored.document, &anywhere) {
             Ok(mapping) => {
-                let is_valid = self.judge(&stored.document, Timestamp::MAX).is_ok();
+                let is_valid = self.judge_again(&stored.document).is_ok();
                 Some(Entry { is_valid, ..self.entry(stored, mapping) })
             }
             Err(invalid) => {
@@ -159,28 +160,35 @@ impl Controller {
 
     /// Ends the transitions that the engine has carried out. Returns whether there were any.
     async fn settle(&mut self) -> Result<bool, StoreError> {
-        let mut has_settled = false;
-        let transitions = self.list.entries().filter(|(_, entry)| entry.stored.state.is_transition());
-        let transitions: Vec<_> = transitions.map(|(uuid, entry)| (uuid, entry.clone())).collect();
-        for (uuid, Entry { stored, mapping, pair, is_valid }) in transitions {
-            let board = &self.surroundings.board;
-            if stored.state == MappingState::Deleting {
-                if !board.is_running(uuid) {
-                    self.remove(uuid).await?;
-                    has_settled = true;
-                }
+        let done: Vec<_> = self
+            .list
+            .entries()
+            .filter(|(_, entry)| self.is_carried_out(entry))
+            .map(|(_, entry)| entry.clone())
+            .collect();
+        let has_settled = !done.is_empty();
+        for entry in done {
+            let uuid = entry.stored.uuid;
+            if entry.stored.state == MappingState::Deleting {
+                self.remove(uuid).await?;
                 continue;
             }
-            let is_done = if mapping.enabled { board.has_begun(uuid, &mapping) } else { !board.is_running(uuid) };
-            if is_done {
-                let state = MappingState::settled(mapping.enabled);
-                let stored = StoredMapping { state, ..stored };
-                self.store(Entry { stored, mapping, pair, is_valid }).await?;
-                info!(%uuid, state = state.as_str(), "mapping changed its state");
-                has_settled = true;
-            }
+            let state = MappingState::settled(entry.mapping.enabled);
+            self.store(Entry { stored: StoredMapping { state, ..entry.stored }, ..entry }).await?;
+            info!(%uuid, state = state.as_str(), "mapping changed its state");
         }
         Ok(has_settled)
+    }
+
+    /// Whether the mapping is in a transition that has come to its end.
+    fn is_carried_out(&self, Entry { stored, mapping, .. }: &Entry) -> bool {
+        let board = &self.surroundings.board;
+        match stored.state {
+            MappingState::Enabled | MappingState::Disabled => false,
+            MappingState::Deleting => !board.is_running(stored.uuid),
+            _ if mapping.enabled => board.has_begun(stored.uuid, mapping),
+            _ => !board.is_running(stored.uuid),
+        }
     }
 
     /// Removes a mapping that is deleted and does not run.
@@ -232,12 +240,18 @@ impl Controller {
         (mapping.source_arn().as_str().to_owned(), function_arn(mapping, region))
     }
 
-    /// `now` is the time past which no stream can start.
-    pub(super) fn judge(
-        &self,
-        document: &MappingDocument,
-        now: Timestamp,
-    ) -> Result<EventSourceMapping, ValidationErrors> {
+    /// Judges a new document.
+    pub(super) fn judge(&self, document: &MappingDocument) -> Result<EventSourceMapping, ValidationErrors> {
+        self.judge_at(document, self.wall_time())
+    }
+
+    /// Judges a document whose starting position was judged when its mapping was made. A moment that was past then is
+    /// past for good, also if the clock was set back since.
+    pub(super) fn judge_again(&self, document: &MappingDocument) -> Result<EventSourceMapping, ValidationErrors> {
+        self.judge_at(document, Timestamp::MAX)
+    }
+
+    fn judge_at(&self, document: &MappingDocument, now: Timestamp) -> Result<EventSourceMapping, ValidationErrors> {
         let scope = self.surroundings.environment.scope(document.event_source_arn.as_deref(), now);
         EventSourceMapping::from_document(document, &scope)
     }

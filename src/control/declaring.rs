@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use tracing::{error, info, warn};
 
 use super::controller::Controller;
@@ -82,7 +81,7 @@ impl Controller {
     pub(super) fn warn_of_what_does_not_run(&self) {
         for (uuid, entry) in self.list.entries().filter(|(_, entry)| !self.list.is_wanted(entry)) {
             let (source, function) = &entry.pair;
-            match self.judge(&entry.stored.document, Timestamp::MAX) {
+            match self.judge_again(&entry.stored.document) {
                 Err(invalid) => error!(%uuid, source, function, error = %invalid, "mapping does not run"),
                 Ok(_) if entry.stored.state == MappingState::Deleting => {}
                 Ok(_) => warn!(

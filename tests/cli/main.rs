@@ -88,6 +88,33 @@ fn the_configured_region_is_checked_offline() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+/// What a mapping is known by depends on the region, which only the start knows for sure.
+#[test]
+fn two_mappings_that_the_region_makes_one_are_refused_at_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("esmd.yaml");
+    let table = "arn:aws:dynamodb:ddblocal:000000000000:table/orders/stream/2026-01-31T09:30:00.000";
+    let mapping =
+        |function| format!("  - {{EventSourceArn: '{table}', FunctionName: '{function}', StartingPosition: LATEST}}\n");
+    let full = "arn:aws:lambda:us-east-1:000000000000:function:worker";
+    std::fs::write(&file, format!("mappings:\n{}{}", mapping("worker"), mapping(full))).expect("the file is written");
+
+    let output = command(&["run", "--listen", "127.0.0.1:0", "--config", file.to_str().expect("the path is text")])
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", "http://127.0.0.1:9")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("STATE_DIRECTORY", directory.path())
+        .output()
+        .expect("it starts");
+
+    let told = text(&output.stderr);
+    assert!(told.contains(&format!("esmd.yaml:3:5: error: a second mapping of {table} to {full}")), "{told}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
 #[test]
 fn wrong_usage_ends_with_code_2() {
     for arguments in [&[][..], &["walk"], &["check"], &["run", "--drain-timeout", "soon"], &["run", "--colour"]] {

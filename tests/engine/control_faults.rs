@@ -80,6 +80,51 @@ async fn a_change_whose_answer_the_store_lost_is_carried_out() {
     life.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_two_calls_for_one_pair_one_makes_the_mapping() {
+    let (outside, _) = outside();
+    let life = outside.start(None).await;
+
+    let control = &life.control;
+    let (first, second) = tokio::join!(control.create(document(json!({}))), control.create(document(json!({}))));
+
+    let made = first.unwrap();
+    assert!(matches!(&second, Err(ControlError::Occupied { other }) if other.uuid == made.uuid), "{second:?}");
+    until_state(control, made.uuid, MappingState::Enabled).await;
+    let (update, delete) =
+        tokio::join!(control.update(made.uuid, change(json!({"BatchSize": 5}))), control.delete(made.uuid));
+    assert!(update.is_ok(), "{update:?}");
+    assert!(matches!(delete, Err(ControlError::InUse { .. })), "{delete:?}");
+    life.stop().await;
+}
+
+/// What is asked of a process that stops is either done and in the store, or refused and nowhere.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_meets_the_shutdown_is_done_or_refused() {
+    for turns in 0..20 {
+        let (outside, _) = outside();
+        let life = outside.start(None).await;
+        let shutdown = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            life.shutdown.cancel();
+        };
+
+        let (made, ()) = tokio::join!(life.control.create(document(json!({}))), shutdown);
+
+        match made {
+            Ok(made) => assert_eq!(outside.store.mappings().await.unwrap()[0].uuid, made.uuid),
+            Err(refused) => {
+                assert!(matches!(refused, ControlError::Stopping), "{refused:?}");
+                assert_eq!(outside.store.mappings().await.unwrap(), []);
+            }
+        }
+        assert!(matches!(life.control.create(document(json!({}))).await, Err(ControlError::Stopping)));
+        life.stop().await;
+    }
+}
+
 /// A file's mapping whose row was on its way out is made anew, also if the store could not say that it is gone.
 #[tokio::test(start_paused = true)]
 async fn a_pair_whose_mapping_is_deleted_is_declared_anew() {
