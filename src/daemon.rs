@@ -68,7 +68,7 @@ async fn start(config: Config) -> anyhow::Result<Started> {
     }
     let environment = environment(&aws);
     let watched = file.as_ref().map(|file| (file.path.clone(), file.text.clone()));
-    // It was judged without what a profile says, as the region; now that is known.
+    // It was judged without what a profile says, such as the region; now that is known.
     let judge = |file: LoadedFile| LoadedFile::judge(&file.path, file.text, &environment, Timestamp::now());
     let file = file.map(judge).transpose()?;
     let store = ObservedStore::new(Arc::new(EmbeddedStore::open(&settings.state_directory)?));

@@ -171,7 +171,9 @@ impl Mappings {
 
 /// A UUID that is none names nothing.
 fn parse(uuid: UuidInPath) -> Result<Uuid, ApiError> {
-    uuid.ok().and_then(|Path(uuid)| uuid.parse().ok()).ok_or_else(ApiError::missing)
+    let Ok(Path(text)) = uuid else { return Err(ApiError::missing()) };
+    let found = text.parse().ok().filter(|found: &Uuid| found.to_string().eq_ignore_ascii_case(&text));
+    found.ok_or_else(ApiError::missing) // forms that AWS does not know, such as one in braces, are none
 }
 
 /// AWS's pages hold at most 100, whatever is asked.

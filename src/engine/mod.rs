@@ -91,6 +91,7 @@ impl Engine {
         for uuid in plan.stops {
             self.running[&uuid].stop.cancel();
         }
+        self.failed.retain(|uuid| plan.starts.contains(uuid)); // one that was stopped since begins as any other
         for uuid in plan.starts {
             let mapping = wanted[&uuid].clone();
             let stop = CancellationToken::new();

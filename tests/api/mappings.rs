@@ -248,6 +248,9 @@ async fn a_path_is_decoded_once_and_one_that_names_nothing_is_missing() {
         ("%FF".to_owned(), 404),
         ("%2F".to_owned(), 404),
         (format!("{uuid}%20"), 404),
+        (uuid.replace('-', ""), 404),
+        (format!("%7B{uuid}%7D"), 404),
+        (format!("urn:uuid:{uuid}"), 404),
     ];
     for (path, status) in statuses {
         let page = daemon.send("GET", &format!("{LAMBDA}{path}"), "").await;
