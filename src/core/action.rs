@@ -15,14 +15,45 @@ pub enum Action {
         /// The end of the first lease among a queue's messages.
         start_before: Option<Timestamp>,
     },
+    /// Say where these records went: deliver a failure record if the mapping has a destination, and report by
+    /// [`super::consumer::Consumer::handle_discarded`]. Until then the records are held.
+    Discard {
+        /// The records.
+        batch: Batch,
+        /// Why nobody will process them.
+        reason: DiscardReason,
+    },
     /// Tell the queue, try again while the lease lives, and report by [`super::consumer::Consumer::handle_settled`].
     Settle(Settlement),
+}
+
+/// Why records of a stream are given up (`docs/semantics.md` 6.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiscardReason {
+    /// They failed as often as `MaximumRetryAttempts` allows.
+    RetryAttemptsExhausted,
+    /// They are older than `MaximumRecordAgeInSeconds`.
+    RecordAgeExceeded,
+    /// They failed, and their source would have dropped them by now. Nothing is delivered for them.
+    Expired,
+}
+
+impl DiscardReason {
+    /// The value of the label `reason` in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RetryAttemptsExhausted => "retries",
+            Self::RecordAgeExceeded => "age",
+            Self::Expired => "expired",
+        }
+    }
 }
 
 /// Why a consumer wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wakeup {
-    /// A batch is invoked again.
+    /// A batch is invoked or discarded again, or its first record is too old.
     Backoff,
     /// A batching window ends.
     Window,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Timestamp;
+use super::outcome::Answer;
 use super::record::{OrderingKey, Record};
 
 /// Names a batch within its consumer. A retry keeps it.
@@ -58,19 +59,35 @@ pub struct Batch {
     pub waits: u32,
     /// Bytes of its elements, each counted with a comma.
     pub bytes: usize,
+    /// What came of its last attempt, for the failure record; `None` before the first.
+    pub last_answer: Option<Arc<Answer>>,
     pub(super) entries: Arc<[Arc<Entry>]>,
 }
 
 impl Batch {
     pub(super) fn new(id: BatchId, entries: Vec<Arc<Entry>>) -> Self {
         assert!(!entries.is_empty(), "an empty batch is never invoked (invariant 37)");
-        Self { id, attempts: 0, waits: 0, bytes: bytes(&entries), entries: entries.into() }
+        Self { id, attempts: 0, waits: 0, bytes: bytes(&entries), last_answer: None, entries: entries.into() }
     }
 
     /// The same batch with fewer records.
     pub(super) fn keep(&mut self, entries: Vec<Arc<Entry>>) {
         self.bytes = bytes(&entries);
         self.entries = entries.into();
+    }
+
+    /// Takes its first `count` records out as a batch of their own, which has its own name and the same history.
+    pub(super) fn split_off_first(&mut self, count: usize, id: BatchId) -> Self {
+        let (first, rest) = self.entries.split_at(count);
+        let (first, rest) = (first.to_vec(), rest.to_vec());
+        let split = Self { id, bytes: bytes(&first), entries: first.into(), ..self.clone() };
+        self.keep(rest);
+        split
+    }
+
+    /// The same records as if they had never been invoked.
+    pub(super) fn afresh(self) -> Self {
+        Self { attempts: 0, waits: 0, last_answer: None, ..self }
     }
 
     /// How many records it holds, at least one.

@@ -1,15 +1,19 @@
-//! A lane owns one batch from its cut until every record of it is settled, left or let go.
+//! A lane owns one batch from its cut until every record of it is settled, discarded, left or let go. A batch that was
+//! halved, or lost records to age, goes on as parts: the lane finishes them in order before it takes new records.
 //!
 //! ```text
-//!  Idle ──cut──▶ Invoking ──settled or left──▶ Idle
-//!                 │    ▲
-//!     failed, busy▼    │due
-//!               BackingOff ──every lease ended──▶ Idle
+//!  Idle ──cut──▶ Invoking ──settled or left, no part remains──▶ Idle
+//!                 │    ▲ ▲ └──given up──▶ Discarding ──confirmed──▶ the next part, or Idle
+//!   failed, throttled▼  │due │halved, next part   │    ▲
+//!               BackingOff ──┘        not delivered▼    │due
+//!                  │                            BackingOff
+//!                  └──every lease ended──▶ Idle
 //! ```
 
 use std::sync::Arc;
 
 use super::Timestamp;
+use super::action::DiscardReason;
 use super::batch::{Batch, BatchId, Entry};
 
 #[derive(Debug, Default)]
@@ -17,10 +21,48 @@ pub(super) enum Lane {
     /// Takes the next batch.
     #[default]
     Idle,
-    /// Its batch is at the target.
-    Invoking(Batch),
-    /// Its batch is invoked again at this time.
-    BackingOff { batch: Batch, until: Timestamp },
+    /// The current part is at the target.
+    Invoking(Work),
+    /// The current part is being given up, which is not confirmed yet.
+    Discarding(Work, DiscardReason),
+    /// The current part waits for what comes next.
+    BackingOff { work: Work, until: Timestamp, next: Next },
+}
+
+/// What a lane holds.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// The part that is invoked or discarded now.
+    pub(super) current: Batch,
+    /// The parts after it, the next one last.
+    pub(super) later: Vec<Batch>,
+}
+
+/// What is tried again after a back-off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Invoke,
+    Discard(DiscardReason),
+}
+
+impl Work {
+    pub(super) fn new(batch: Batch) -> Self {
+        Self { current: batch, later: Vec::new() }
+    }
+
+    /// What is left when the current part is finished.
+    pub(super) fn finish_current(mut self) -> Option<Self> {
+        let current = self.later.pop()?;
+        Some(Self { current, later: self.later })
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.parts().flat_map(|part| part.entries.iter())
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Batch> {
+        std::iter::once(&self.current).chain(self.later.iter().rev())
+    }
 }
 
 impl Lane {
@@ -28,48 +70,65 @@ impl Lane {
         matches!(self, Self::Idle)
     }
 
-    pub(super) const fn batch(&self) -> Option<&Batch> {
+    pub(super) const fn work(&self) -> Option<&Work> {
         match self {
             Self::Idle => None,
-            Self::Invoking(batch) | Self::BackingOff { batch, .. } => Some(batch),
+            Self::Invoking(work) | Self::Discarding(work, _) | Self::BackingOff { work, .. } => Some(work),
         }
+    }
+
+    /// Bytes of the records that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.work().map_or(0, |work| work.parts().map(|part| part.bytes).sum())
+    }
+
+    /// Failed attempts of its current part.
+    pub(super) fn attempts(&self) -> u32 {
+        self.work().map_or(0, |work| work.current.attempts)
     }
 
     /// Whether its batch did not succeed at its first invocation.
     pub(super) fn is_retrying(&self) -> bool {
-        self.batch().is_some_and(|batch| batch.attempts + batch.waits > 0)
+        let tried = |work: &Work| work.current.attempts + work.current.waits > 0 || !work.later.is_empty();
+        matches!(self, Self::Discarding(..)) || self.work().is_some_and(tried)
     }
 
-    /// Whether its batch is the one that was invoked under this name.
+    /// Whether its current part is the one that was invoked under this name.
     pub(super) fn invokes(&self, id: BatchId) -> bool {
-        matches!(self, Self::Invoking(batch) if batch.id == id)
+        matches!(self, Self::Invoking(work) if work.current.id == id)
+    }
+
+    /// Whether its current part is the one that is being discarded under this name.
+    pub(super) fn discards(&self, id: BatchId) -> bool {
+        matches!(self, Self::Discarding(work, _) if work.current.id == id)
     }
 
     /// Takes records out of a batch that waits to be invoked; the lane is idle if none is left.
     pub(super) fn shrink(&mut self, goes: impl Fn(&Arc<Entry>) -> bool) -> Vec<Arc<Entry>> {
-        let Self::BackingOff { batch, .. } = self else { return Vec::new() };
-        let (gone, kept): (Vec<_>, Vec<_>) = batch.entries.iter().cloned().partition(goes);
+        let Self::BackingOff { work, .. } = self else { return Vec::new() };
+        debug_assert!(work.later.is_empty(), "a queue's batch has one part");
+        let (gone, kept): (Vec<_>, Vec<_>) = work.current.entries.iter().cloned().partition(goes);
         if kept.is_empty() {
             *self = Self::Idle;
         } else if !gone.is_empty() {
-            batch.keep(kept);
+            work.current.keep(kept);
         }
         gone
     }
 
-    /// When its batch is to be invoked again.
+    /// When its current part is to be tried again.
     pub(super) const fn due_at(&self) -> Option<Timestamp> {
         match self {
             Self::BackingOff { until, .. } => Some(*until),
-            Self::Idle | Self::Invoking(_) => None,
+            Self::Idle | Self::Invoking(_) | Self::Discarding(..) => None,
         }
     }
 
-    /// Takes the batch away; the lane is idle.
-    pub(super) fn take(&mut self) -> Option<Batch> {
+    /// Takes all away; the lane is idle.
+    pub(super) fn take(&mut self) -> Option<Work> {
         match std::mem::take(self) {
             Self::Idle => None,
-            Self::Invoking(batch) | Self::BackingOff { batch, .. } => Some(batch),
+            Self::Invoking(work) | Self::Discarding(work, _) | Self::BackingOff { work, .. } => Some(work),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What an invocation means for its batch. `event::response` classifies, `core::retry` decides.
 
 /// An invocation's meaning, already classified (`docs/semantics.md` 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Every record of the batch is settled.
     Succeeded,
+    /// The function ran and reported these records as failed: places in the batch, ascending, at least one.
+    Partial(Vec<usize>),
     /// The function ran and failed, or can never take this batch. Uses up an attempt.
     Failed(Failure),
     /// The target had no room. The function did not run; no attempt is used up.
@@ -16,9 +18,10 @@ pub enum Outcome {
 impl Outcome {
     /// The value of the label `outcome` in metrics and logs.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
+            Self::Partial(_) => "partial",
             Self::Failed(_) => "failed",
             Self::Throttled => "throttled",
             Self::Unavailable(_) => "unavailable",
@@ -27,12 +30,13 @@ impl Outcome {
 
     /// The value of the label `reason` in metrics and logs; empty where the outcome says it all.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Succeeded | Self::Throttled => "",
+            Self::Succeeded | Self::Partial(_) | Self::Throttled => "",
             Self::Failed(failure) => match failure {
                 Failure::FunctionError => "function_error",
                 Failure::TooLarge => "too_large",
+                Failure::InvalidResponse => "invalid_response",
             },
             Self::Unavailable(outage) => match outage {
                 Outage::Timeout => "timeout",
@@ -53,6 +57,8 @@ pub enum Failure {
     FunctionError,
     /// The payload is larger than the target takes (413).
     TooLarge,
+    /// The function succeeded, but its partial response is none (`docs/semantics.md` 4.4, 6.6).
+    InvalidResponse,
 }
 
 /// Why the target counts as unavailable.
@@ -70,4 +76,22 @@ pub enum Outage {
     Service,
     /// Any other refusal (4xx), such as a function that is not ready.
     Refused,
+}
+
+/// What a failure record tells of an invocation that counted as an attempt (`docs/semantics.md` 6.7).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The invocation's request id, if the target gave one.
+    pub request_id: Option<String>,
+    /// What the function answered; `None` if the payload was too large for it.
+    pub response: Option<FunctionResponse>,
+}
+
+/// The part of an [`Answer`] that comes from the function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionResponse {
+    /// The version that ran, if the target says it.
+    pub executed_version: Option<String>,
+    /// `Handled` or `Unhandled`; `None` if the function itself succeeded.
+    pub function_error: Option<String>,
 }

@@ -22,10 +22,14 @@ impl Consumer {
         self.actions.push_back(Action::Settle(Settlement::Delete(handle)));
     }
 
-    /// The function failed: the queue is told nothing, and the messages come back by their visibility timeout
-    /// (`docs/semantics.md` 4.3, invariant 45).
-    pub(super) fn leave(&mut self, batch: &Batch) {
-        for entry in batch.entries.iter() {
+    /// These records failed, by their places: the queue is told nothing of them, and they come back by their visibility
+    /// timeout (`docs/semantics.md` 4.3, invariant 45). The others are done.
+    pub(super) fn leave_some(&mut self, batch: &Batch, failed: &[usize]) {
+        for (place, entry) in batch.entries.iter().enumerate() {
+            if failed.binary_search(&place).is_err() {
+                self.delete(entry.order);
+                continue;
+            }
             self.visibility().forget(entry.order);
             self.forget_successors(entry);
             self.release(entry);

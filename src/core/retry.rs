@@ -3,20 +3,29 @@
 
 use std::time::Duration;
 
+use super::Timestamp;
+use super::action::DiscardReason;
 use super::batch::Batch;
-
 use super::outcome::Outcome;
-use super::settings::Kind;
+use super::record::Record;
+use super::settings::{Kind, RetrySettings};
 
 /// What happens to a batch after an invocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Every record is settled.
     Settle,
-    /// A queue's messages come back by their visibility timeout; nothing is said to the queue.
-    Leave,
+    /// A queue's messages at these places come back by their visibility timeout; nothing is said to the queue. The
+    /// others are settled.
+    Leave(Vec<usize>),
+    /// So many of the first records are settled; the rest again, as if they had never been invoked.
+    Progress(usize),
     /// The same records again after a function failure: an attempt is used up.
     Retry,
+    /// The lower half, then the upper, as if they had never been invoked.
+    Split,
+    /// Nobody will process the records.
+    Discard,
     /// The same records again, under the same receipts; nothing is used up.
     Wait,
 }
@@ -24,19 +33,57 @@ pub(super) enum Verdict {
 /// | outcome | stream | queue |
 /// |---|---|---|
 /// | `Succeeded` | `Settle`: the checkpoint passes | `Settle`: deleted |
-/// | `Failed` | `Retry` until it succeeds (`docs/semantics.md` 6.6) | `Leave` (4.3, invariants 45 and 46) |
+/// | `Partial`, the first record not among the failed | `Progress` up to the first failed (6.6, invariant 73) | `Leave` the failed (4.4, invariant 48) |
+/// | `Failed`, or `Partial` from the first record on | several records and bisect: `Split` (6.6, invariants 70 and 72); else out of attempts: `Discard`; else `Retry` | `Leave` all, or the failed (4.3, invariants 45 and 46) |
 /// | `Throttled`, `Unavailable` | `Wait` (6.6, invariant 41) | `Wait` while the lease lives (4.5, invariant 51) |
-pub(super) const fn decide(kind: Kind, outcome: Outcome) -> Verdict {
+pub(super) fn decide(kind: Kind, settings: &RetrySettings, batch: &Batch, outcome: &Outcome) -> Verdict {
     match (outcome, kind) {
         (Outcome::Succeeded, _) => Verdict::Settle,
-        (Outcome::Failed(_), Kind::Stream) => Verdict::Retry,
-        (Outcome::Failed(_), Kind::Queue) => Verdict::Leave,
         (Outcome::Throttled | Outcome::Unavailable(_), _) => Verdict::Wait,
+        (Outcome::Partial(failed), Kind::Queue) => Verdict::Leave(failed.clone()),
+        (Outcome::Failed(_), Kind::Queue) => Verdict::Leave((0..batch.len()).collect()),
+        (Outcome::Partial(failed), Kind::Stream) if failed[0] > 0 => Verdict::Progress(failed[0]),
+        (Outcome::Partial(_) | Outcome::Failed(_), Kind::Stream) => {
+            let exhausted = settings.attempts_max.is_some_and(|most| batch.attempts + 1 >= most);
+            match (settings.bisect && batch.len() > 1, exhausted) {
+                (true, _) => Verdict::Split,
+                (false, true) => Verdict::Discard,
+                (false, false) => Verdict::Retry,
+            }
+        }
     }
 }
 
-/// How long the batch waits for its next invocation: 1, 2, 4 … 60 s after failures, 0.2, 0.4 … 10 s while the target
-/// has no room or is away, each with full jitter (`docs/semantics.md` 6.6). Never zero.
+/// How many of the batch's first records are too old to be invoked, and why; `None` if the first is not
+/// (`docs/semantics.md` 6.6, invariants 78 and 79). The source's retention counts only for what failed already: what
+/// was never processed is invoked, however old.
+pub(super) fn expired(settings: &RetrySettings, batch: &Batch, now: Timestamp) -> Option<(usize, DiscardReason)> {
+    let is_older =
+        |arrived_at: Timestamp, limit: Option<Duration>| limit.is_some_and(|most| now.since(arrived_at) >= most);
+    let retention = settings.retention.filter(|_| batch.attempts > 0);
+    let judge = |record: &Record| {
+        if is_older(record.arrived_at, settings.age_max) {
+            Some(DiscardReason::RecordAgeExceeded)
+        } else if is_older(record.arrived_at, retention) {
+            Some(DiscardReason::Expired)
+        } else {
+            None
+        }
+    };
+    let reason = judge(batch.records().next()?)?;
+    Some((batch.records().take_while(|record| judge(record) == Some(reason)).count(), reason))
+}
+
+/// When the batch's first record will be too old.
+pub(super) fn expires_at(settings: &RetrySettings, batch: &Batch) -> Option<Timestamp> {
+    let first = batch.records().next()?.arrived_at;
+    let retention = settings.retention.filter(|_| batch.attempts > 0);
+    settings.age_max.into_iter().chain(retention).min().map(|limit| first + limit)
+}
+
+/// How long the batch waits until it is tried again: 1, 2, 4 … 60 s after failures, 0.2, 0.4 … 10 s while the target has
+/// no room or is away, or while a failure record cannot be delivered, each with full jitter (`docs/semantics.md` 6.6).
+/// Never zero.
 pub(super) fn delay(batch: &Batch, seed: u64) -> Duration {
     let (first, longest, count) = if batch.waits > 0 {
         (THROTTLE_FIRST, THROTTLE_LONGEST, batch.waits)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::mapping::{EventSourceMapping, SourceSettings};
+use crate::mapping::{EventSourceMapping, Retries, SourceSettings};
 
 /// How a consumer batches and how many batches it has in flight.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +17,24 @@ pub struct Settings {
     pub window: Duration,
     /// Most bytes of a batch's elements, each counted with a comma.
     pub batch_bytes: usize,
+    /// When a stream's records are given up.
+    pub retry: RetrySettings,
     /// Seed of the back-off's jitter.
     pub seed: u64,
+}
+
+/// When a stream's records are given up, and how a failed batch is tried again (`docs/semantics.md` 6.6). The default
+/// is AWS's: never, and unchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetrySettings {
+    /// Most attempts of the same records, the first one included; `None`: no limit.
+    pub attempts_max: Option<u32>,
+    /// Records this old are not invoked; `None`: no limit.
+    pub age_max: Option<Duration>,
+    /// How long the source keeps records; `None`: it does not say. Those that failed are given up after that.
+    pub retention: Option<Duration>,
+    /// Whether a failed batch of several records is halved.
+    pub bisect: bool,
 }
 
 /// The kind of source decides three things: a failed batch is retried or left, settling moves the watermark or
@@ -32,16 +48,23 @@ pub enum Kind {
 }
 
 impl Settings {
-    /// The settings of a mapping's consumers. `batch_bytes` and `seed` are the fields of these names.
+    /// The settings of a mapping's consumers. `batch_bytes`, `retention` and `seed` are the fields of these names.
     #[must_use]
-    pub fn of(mapping: &EventSourceMapping, batch_bytes: usize, seed: u64) -> Self {
-        let (kind, lanes) = match &mapping.source {
-            SourceSettings::Queue(queue) => (Kind::Queue, queue.maximum_concurrency.unwrap_or(QUEUE_CONCURRENCY)),
-            SourceSettings::Stream(stream) => (Kind::Stream, stream.parallelization_factor),
+    pub fn of(mapping: &EventSourceMapping, batch_bytes: usize, retention: Option<Duration>, seed: u64) -> Self {
+        let (kind, lanes, retry) = match &mapping.source {
+            SourceSettings::Queue(queue) => {
+                (Kind::Queue, queue.maximum_concurrency.unwrap_or(QUEUE_CONCURRENCY), RetrySettings::default())
+            }
+            SourceSettings::Stream(stream) => {
+                let Retries { maximum_attempts, maximum_record_age, bisect } = stream.retries;
+                let attempts_max = maximum_attempts.map(|retries| retries + 1);
+                let retry = RetrySettings { attempts_max, age_max: maximum_record_age, retention, bisect };
+                (Kind::Stream, stream.parallelization_factor, retry)
+            }
         };
         let lanes = usize::try_from(lanes).expect("at most 1,000 lanes");
         let (batch_size, window) = (mapping.batching.size, mapping.batching.window);
-        Self { kind, lanes, batch_size, window, batch_bytes, seed }
+        Self { kind, lanes, batch_size, window, batch_bytes, retry, seed }
     }
 }
 

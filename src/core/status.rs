@@ -16,8 +16,10 @@ pub struct Status {
     pub unsettled: usize,
     /// Batches at the target.
     pub invoking: usize,
-    /// Batches that wait to be invoked again.
+    /// Batches that wait to be invoked or discarded again.
     pub backing_off: usize,
+    /// Batches that are being discarded.
+    pub discarding: usize,
     /// The most failed attempts of a batch that is held now.
     pub attempts: u32,
     /// When the oldest unsettled record arrived at the source.
@@ -46,7 +48,7 @@ impl Consumer {
                 (idle * self.settings.batch_size).saturating_sub(waiting.records + visibility.settling())
             }
             Progress::Stream(watermark) => {
-                let held_bytes: usize = self.lanes.iter().filter_map(Lane::batch).map(|batch| batch.bytes).sum();
+                let held_bytes: usize = self.lanes.iter().map(Lane::bytes).sum();
                 let retrying = self.lanes.iter().any(Lane::is_retrying);
                 if waiting.bytes + held_bytes >= self.settings.lanes * BYTES_PER_LANE
                     || (retrying && watermark.settled_runs() >= Checkpoint::RANGES_MAX)
@@ -100,8 +102,9 @@ impl Consumer {
             waiting: self.backlog.waiting().records,
             unsettled: self.unsettled(),
             invoking: self.lanes.iter().filter(|lane| matches!(lane, Lane::Invoking(_))).count(),
+            discarding: self.lanes.iter().filter(|lane| matches!(lane, Lane::Discarding(..))).count(),
             backing_off: self.lanes.iter().filter(|lane| lane.due_at().is_some()).count(),
-            attempts: self.lanes.iter().filter_map(Lane::batch).map(|batch| batch.attempts).max().unwrap_or(0),
+            attempts: self.lanes.iter().map(Lane::attempts).max().unwrap_or(0),
             oldest_arrival,
             settled_ranges,
             let_go: self.let_go,

@@ -3,6 +3,7 @@
 
 pub mod dynamodb;
 pub mod kinesis;
+mod partial;
 pub mod response;
 pub mod sqs;
 

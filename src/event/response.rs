@@ -5,7 +5,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::core::outcome::{Failure, Outage, Outcome};
+use super::partial;
+use crate::core::outcome::{Answer, Failure, FunctionResponse, Outage, Outcome};
+use crate::core::record::Record;
 
 /// What came back from a target, before anyone judges it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,10 @@ pub enum Reply {
         payload: Bytes,
         /// The value of `X-Amz-Function-Error`.
         function_error: Option<String>,
+        /// The value of `X-Amz-Executed-Version`.
+        executed_version: Option<String>,
+        /// The value of `x-amzn-RequestId`.
+        request_id: Option<String>,
     },
     /// The target answered with an error status.
     Refused {
@@ -45,22 +51,44 @@ impl Reply {
             return Self::Answered {
                 payload: Bytes::copy_from_slice(body),
                 function_error: Some(UNMARKED_FUNCTION_ERROR.to_owned()),
+                executed_version: None,
+                request_id: None,
             };
         }
         Self::Refused { status, code: code.to_owned(), message: message.to_owned() }
     }
 
     /// What the reply means for the batch (`docs/semantics.md` 3). An invocation that was not started is like one that
-    /// found no room: nothing ran, nothing is used up.
+    /// found no room: nothing ran, nothing is used up. `records` are the batch's if the mapping lets the function report
+    /// which of them failed.
     #[must_use]
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome<'a>(&self, records: Option<impl Iterator<Item = &'a Record>>) -> Outcome {
         match self {
-            Self::Answered { function_error: None, .. } => Outcome::Succeeded,
             Self::Answered { function_error: Some(_), .. } => Outcome::Failed(Failure::FunctionError),
+            Self::Answered { function_error: None, payload, .. } => match records {
+                Some(records) => partial::outcome(payload, records),
+                None => Outcome::Succeeded,
+            },
             Self::Refused { status, code, .. } => refusal(*status, code),
             Self::Unreachable { .. } => Outcome::Unavailable(Outage::Unreachable),
             Self::TimedOut => Outcome::Unavailable(Outage::Timeout),
             Self::NotStarted => Outcome::Throttled,
+        }
+    }
+
+    /// What a failure record would tell of it, if it counts as an attempt (`docs/semantics.md` 6.7).
+    #[must_use]
+    pub fn answer(&self) -> Option<Answer> {
+        match self {
+            Self::Answered { function_error, executed_version, request_id, .. } => {
+                let (function_error, executed_version) = (function_error.clone(), executed_version.clone());
+                let response = Some(FunctionResponse { executed_version, function_error });
+                Some(Answer { request_id: request_id.clone(), response })
+            }
+            Self::Refused { status, code, .. } if matches!(refusal(*status, code), Outcome::Failed(_)) => {
+                Some(Answer::default())
+            }
+            Self::Refused { .. } | Self::Unreachable { .. } | Self::TimedOut | Self::NotStarted => None,
         }
     }
 }
@@ -141,7 +169,7 @@ mod tests {
             (Reply::NotStarted, Outcome::Throttled),
         ];
         for (reply, outcome) in cases {
-            assert_eq!(reply.outcome(), outcome, "{reply:?}");
+            assert_eq!(reply.outcome(NOBODY), outcome, "{reply:?}");
         }
     }
 
@@ -149,7 +177,7 @@ mod tests {
     #[test]
     fn any_function_error_is_a_failure() {
         for value in ["Unhandled", "Handled", "anything", ""] {
-            assert_eq!(answered(Some(value)).outcome(), Outcome::Failed(Failure::FunctionError), "{value:?}");
+            assert_eq!(answered(Some(value)).outcome(NOBODY), Outcome::Failed(Failure::FunctionError), "{value:?}");
         }
     }
 
@@ -157,7 +185,7 @@ mod tests {
     fn a_500_with_an_error_document_is_a_function_error() {
         let body = br#"{"errorType":"Runtime","errorMessage":"boom","stackTrace":[]}"#;
         let reply = Reply::from_error(500, "", "", body);
-        assert_eq!(reply.outcome(), Outcome::Failed(Failure::FunctionError));
+        assert_eq!(reply.outcome(NOBODY), Outcome::Failed(Failure::FunctionError));
         assert!(matches!(reply, Reply::Answered { payload, .. } if payload == body.as_slice()));
     }
 
@@ -173,15 +201,19 @@ mod tests {
             (503, document),
         ];
         for (status, body) in cases {
-            let outcome = Reply::from_error(status, "", "", body).outcome();
+            let outcome = Reply::from_error(status, "", "", body).outcome(NOBODY);
             assert_eq!(outcome, Outcome::Unavailable(Outage::Service), "{status} {}", body.escape_ascii());
         }
     }
 
     fn answered(function_error: Option<&str>) -> Reply {
         let payload = Bytes::from_static(br#"{"batchItemFailures":[{"itemIdentifier":"1"}]}"#);
-        Reply::Answered { payload, function_error: function_error.map(str::to_owned) }
+        let function_error = function_error.map(str::to_owned);
+        Reply::Answered { payload, function_error, executed_version: None, request_id: None }
     }
+
+    /// The mapping does not let the function report failures.
+    const NOBODY: Option<std::iter::Empty<&Record>> = None;
 
     fn refused(status: u16, code: &str) -> Reply {
         Reply::Refused { status, code: code.to_owned(), message: String::new() }

@@ -21,6 +21,8 @@ pub struct EventSourceMapping {
     pub function: FunctionName,
     /// How records become batches.
     pub batching: Batching,
+    /// Whether the function's answer may name the records that failed: `ReportBatchItemFailures`.
+    pub reports_failures: bool,
     /// Whether it runs.
     pub enabled: bool,
     /// Settings that AWS does not have.
@@ -69,6 +71,20 @@ pub struct StreamSettings {
     pub starting_position: StartingPosition,
     /// Concurrent batches per shard, 1–10.
     pub parallelization_factor: u32,
+    /// What becomes of a batch that fails.
+    pub retries: Retries,
+}
+
+/// What becomes of a stream's batch that fails (`docs/semantics.md` 6.6). The default is AWS's: the same again until it
+/// succeeds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retries {
+    /// Retries after the first attempt, 0–10,000; `None`: without end.
+    pub maximum_attempts: Option<u32>,
+    /// Records this old are discarded, 60–604,800 s; `None`: none is.
+    pub maximum_record_age: Option<Duration>,
+    /// Whether a failed batch is halved.
+    pub bisect: bool,
 }
 
 /// The services that have streams.

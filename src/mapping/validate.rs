@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::arn::{FunctionName, FunctionNameError, Service, SourceArn, SourceArnError, is_aws_region};
 use super::document::{EsmdDocument, MappingDocument};
 use super::{
-    Batching, EsmdSettings, EventSourceMapping, QueueSettings, SourceSettings, StartingPosition, StreamKind,
+    Batching, EsmdSettings, EventSourceMapping, QueueSettings, Retries, SourceSettings, StartingPosition, StreamKind,
     StreamSettings,
 };
 use members::{Kind, MEMBERS, Member, Support};
@@ -79,6 +79,7 @@ impl EventSourceMapping {
         }
         check.batching(kind);
         check.record_age();
+        check.response_types();
         let starting_position = check.starting_position(kind, scope.now);
         check.invoke_identity(kind);
         match (function, source) {
@@ -231,6 +232,19 @@ impl<'document> Check<'document> {
         }
     }
 
+    /// At most one, and only one is known (`docs/semantics.md` 1.3, 1.7).
+    fn response_types(&mut self) {
+        let types = self.document.function_response_types.as_deref().unwrap_or_default();
+        if types.iter().any(|name| name != REPORT_BATCH_ITEM_FAILURES) {
+            let rule = "Member must satisfy constraint: [Member must satisfy enum value set: \
+                        [ReportBatchItemFailures], Member must not be null]";
+            self.refuse("FunctionResponseTypes", Wording::Constraint, rule);
+        } else if types.len() > 1 {
+            let rule = "Member must have length less than or equal to 1";
+            self.refuse("FunctionResponseTypes", Wording::Constraint, rule);
+        }
+    }
+
     /// The starting position, unless it is refused or the source has none.
     fn starting_position(&mut self, kind: Option<Kind>, now: Timestamp) -> Option<StartingPosition> {
         let position = self.document.starting_position.as_deref().filter(|text| !text.is_empty());
@@ -322,6 +336,14 @@ fn build(
             kind,
             starting_position: starting_position.expect("a stream in which nothing is wrong has a starting position"),
             parallelization_factor: document.parallelization_factor.map_or(1, within_bounds),
+            retries: Retries {
+                maximum_attempts: document.maximum_retry_attempts.filter(|most| *most >= 0).map(within_bounds),
+                maximum_record_age: document
+                    .maximum_record_age_in_seconds
+                    .filter(|age| *age >= 0)
+                    .map(|age| Duration::from_secs(within_bounds(age))),
+                bisect: document.bisect_batch_on_function_error.unwrap_or(false),
+            },
         }),
     };
     let size_default = match kind {
@@ -335,6 +357,7 @@ fn build(
             size: document.batch_size.map_or(size_default, within_bounds),
             window: Duration::from_secs(document.maximum_batching_window_in_seconds.map_or(0, within_bounds)),
         },
+        reports_failures: document.function_response_types.as_ref().is_some_and(|types| !types.is_empty()),
         enabled: document.enabled.unwrap_or(true),
         esmd: document.esmd.as_ref().map(build_esmd).unwrap_or_default(),
     }
@@ -358,6 +381,7 @@ const STREAM_BATCH_SIZE_DEFAULT: usize = 100;
 const QUEUE_BATCH_SIZE_WITHOUT_WINDOW: i64 = 10;
 const FIFO_BATCH_SIZE_MAX: i64 = 10;
 
+const REPORT_BATCH_ITEM_FAILURES: &str = "ReportBatchItemFailures";
 const STARTING_POSITIONS: &str = "Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]";
 const NOT_NULL: &str = "Member must not be null";
 const NOT_YET: &str = "is not supported yet by this version of esmd";

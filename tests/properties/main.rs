@@ -9,6 +9,7 @@
 
 mod model;
 mod operation;
+mod retries;
 mod source;
 mod stories;
 mod world;

@@ -120,7 +120,7 @@ impl Model {
         self.ended |= received.ended && !self.draining;
     }
 
-    pub fn end_invocation(&mut self, now: Timestamp, id: BatchId, outcome: Outcome) {
+    pub fn end_invocation(&mut self, now: Timestamp, id: BatchId, outcome: &Outcome) {
         let index = self.lanes.iter().position(|lane| lane.id == id).expect("it runs");
         let mut lane = self.lanes.remove(index);
         let (first, longest, doublings) = match (outcome, self.settings.kind) {
@@ -137,6 +137,7 @@ impl Model {
                 (lane.attempts, lane.waits) = (lane.attempts + 1, 0);
                 (1_000, 60_000, lane.attempts - 1)
             }
+            (Outcome::Partial(_), _) => unreachable!("no case has partial responses"),
             (Outcome::Throttled | Outcome::Unavailable(_), _) => {
                 lane.waits += 1;
                 (200, 10_000, lane.waits - 1)

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use esmd::core::outcome::{Failure, Outage, Outcome};
-use esmd::core::settings::{Kind, Settings};
+use esmd::core::settings::{Kind, RetrySettings, Settings};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -114,6 +114,7 @@ fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
             batch_size,
             window,
             batch_bytes,
+            retry: RetrySettings::default(),
             seed,
         },
     )

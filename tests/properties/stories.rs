@@ -9,7 +9,7 @@ use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
 use esmd::core::outcome::{Failure, Outcome};
 use esmd::core::record::{OrderingKey, Origin, Receipt, Received, Record};
-use esmd::core::settings::{Kind, Settings};
+use esmd::core::settings::{Kind, RetrySettings, Settings};
 
 use super::source::{names, position};
 
@@ -54,7 +54,7 @@ fn deletes_under_way_do_not_shorten_the_window() {
     let mut consumer = consumer(Kind::Queue, 1, 2, WINDOW);
     consumer.handle_received(NOW, received([message(0), message(1)]));
     let (batch, _) = invoked(&mut consumer).expect("it is full");
-    consumer.handle_outcome(NOW, batch, Outcome::Succeeded);
+    consumer.handle_outcome(NOW, batch, &Outcome::Succeeded, None);
     let Some(Action::Settle(delete)) = consumer.poll_action() else { panic!("it is deleted") };
     consumer.handle_settled(NOW, &delete, true);
     assert_eq!(consumer.capacity(), 1, "the other delete is under way");
@@ -76,16 +76,17 @@ fn a_shard_with_a_thousand_settled_ranges_waits_for_its_retry() {
     let (poisoned, _) = invoked(&mut consumer).expect("a lane takes one key");
     let (good, _) = invoked(&mut consumer).expect("the other takes the other");
 
-    consumer.handle_outcome(NOW, good, Outcome::Succeeded);
+    consumer.handle_outcome(NOW, good, &Outcome::Succeeded, None);
     assert_eq!(consumer.status().settled_ranges, Checkpoint::RANGES_MAX);
     assert!(consumer.capacity() > 0, "nothing failed yet");
 
-    consumer.handle_outcome(NOW, poisoned, Outcome::Failed(Failure::FunctionError));
+    consumer.handle_outcome(NOW, poisoned, &Outcome::Failed(Failure::FunctionError), None);
     assert_eq!(consumer.capacity(), 0);
 }
 
 fn consumer(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Consumer {
-    let settings = Settings { kind, lanes, batch_size, window, batch_bytes: BATCH_BYTES, seed: 0 };
+    let retry = RetrySettings::default();
+    let settings = Settings { kind, lanes, batch_size, window, batch_bytes: BATCH_BYTES, retry, seed: 0 };
     Consumer::new(settings, Checkpoint::at(UpTo::TrimHorizon))
 }
 
@@ -93,7 +94,7 @@ fn consumer(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Co
 fn invoked(consumer: &mut Consumer) -> Option<(BatchId, Vec<usize>)> {
     match consumer.poll_action()? {
         Action::Invoke { batch, .. } => Some((batch.id, names(batch.records()))),
-        Action::Settle(_) => None,
+        Action::Settle(_) | Action::Discard { .. } => None,
     }
 }
 

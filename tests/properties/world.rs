@@ -70,7 +70,7 @@ impl World {
             Operation::Receive { sent, repeated } => self.receive(sent, repeated, Duration::ZERO),
             Operation::Answer(pick, outcome) => {
                 if let Some(id) = pick.of(&self.model.invoking()) {
-                    self.end_invocation(id, *outcome);
+                    self.end_invocation(id, outcome.clone());
                 }
             }
             Operation::Settle(pick, answer) => {
@@ -113,8 +113,8 @@ impl World {
                 self.source.succeed(name);
             }
         }
-        self.model.end_invocation(self.now, id, outcome);
-        self.consumer.handle_outcome(self.now, id, outcome);
+        self.model.end_invocation(self.now, id, &outcome);
+        self.consumer.handle_outcome(self.now, id, &outcome, None);
         self.after_input();
     }
 
@@ -171,6 +171,7 @@ impl World {
                     self.source.check_order(&names);
                     self.model.invoke(self.now, &batch, start_before);
                 }
+                Action::Discard { .. } => unreachable!("without a limit nothing is given up"),
                 Action::Settle(settlement) => {
                     self.trace.push(format!("{settlement:?}"));
                     self.model.settle(&settlement);

@@ -58,6 +58,7 @@ fn every_number_has_its_bounds() {
         (stream as fn(Value) -> Value, "BatchSize", 1, 10_000),
         (stream, "MaximumBatchingWindowInSeconds", 0, 300),
         (stream, "ParallelizationFactor", 1, 10),
+        (stream, "MaximumRetryAttempts", -1, 10_000),
         (queue, "ScalingConfig.MaximumConcurrency", 2, 1_000),
         (stream, "Esmd.FunctionTimeout", 1, 900),
     ] {
@@ -76,9 +77,7 @@ fn every_number_has_its_bounds() {
 
 #[test]
 fn numbers_of_later_versions_are_judged_by_their_bounds_too() {
-    for (member, highest) in
-        [("MaximumRecordAgeInSeconds", 604_800), ("MaximumRetryAttempts", 10_000), ("TumblingWindowInSeconds", 900)]
-    {
+    for (member, highest) in [("TumblingWindowInSeconds", 900)] {
         let found = rules(validate(stream(nested(member, highest + 1))));
         assert_eq!(found[0].1, format!("Member must have value less than or equal to {highest}"));
         assert_eq!(found[1].1, format!("{member} is not supported yet by this version of esmd"));
@@ -208,18 +207,39 @@ fn no_stream_has_a_destination_on_success() {
     );
 }
 
+/// `docs/semantics.md` 1.3, 1.7
+#[test]
+fn the_only_response_type_is_report_batch_item_failures() {
+    let given = |types: serde_json::Value| stream(json!({ "FunctionResponseTypes": types }));
+    let mapping = validate(given(json!(["ReportBatchItemFailures"]))).expect("a type that is known");
+    assert!(mapping.reports_failures);
+    let unknown = "Member must satisfy constraint: [Member must satisfy enum value set: [ReportBatchItemFailures], \
+                   Member must not be null]";
+    assert_refused(given(json!(["Bad"])), "FunctionResponseTypes", unknown);
+    let twice = "Member must have length less than or equal to 1";
+    assert_refused(
+        given(json!(["ReportBatchItemFailures", "ReportBatchItemFailures"])),
+        "FunctionResponseTypes",
+        twice,
+    );
+}
+
+/// `docs/semantics.md` 6.6
+#[test]
+fn minus_one_is_no_limit() {
+    let mapping = validate(stream(json!({"MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1})));
+    let SourceSettings::Stream(stream) = mapping.expect("AWS's defaults").source else { panic!("a stream") };
+    assert_eq!(stream.retries, Retries::default());
+}
+
 #[test]
 fn what_comes_in_a_later_version_is_refused_by_name() {
     for (field, members) in [
         ("FilterCriteria.Filters", json!({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}})),
-        ("FunctionResponseTypes", json!({"FunctionResponseTypes": ["ReportBatchItemFailures"]})),
         (
             "DestinationConfig.OnFailure.Destination",
             json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::b"}}}),
         ),
-        ("BisectBatchOnFunctionError", json!({"BisectBatchOnFunctionError": true})),
-        ("MaximumRetryAttempts", json!({"MaximumRetryAttempts": 0})),
-        ("MaximumRecordAgeInSeconds", json!({"MaximumRecordAgeInSeconds": 60})),
         ("TumblingWindowInSeconds", json!({"TumblingWindowInSeconds": 1})),
         ("KMSKeyArn", json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/k"})),
         ("MetricsConfig.Metrics", json!({"MetricsConfig": {"Metrics": ["EventCount"]}})),
@@ -403,6 +423,9 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
         SourceSettings::Queue(_) => assert!(mapping.batching.size <= 10 || window > 0),
         SourceSettings::Stream(stream) => {
             assert!((1..=10).contains(&stream.parallelization_factor));
+            assert!(stream.retries.maximum_attempts.is_none_or(|most| most <= 10_000));
+            let age = stream.retries.maximum_record_age.map(|age| age.as_secs());
+            assert!(age.is_none_or(|seconds| (60..=604_800).contains(&seconds)));
             if let StartingPosition::AtTimestamp(moment) = stream.starting_position {
                 assert!((Timestamp::UNIX_EPOCH..=scope().now).contains(&moment));
             }
@@ -414,11 +437,7 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
     if let Some(timeout) = mapping.esmd.function_timeout {
         assert!((1..=900).contains(&timeout.as_secs()));
     }
-    assert_ne!(document.bisect_batch_on_function_error, Some(true));
-    assert!(matches!(document.maximum_retry_attempts, None | Some(-1)));
-    assert!(matches!(document.maximum_record_age_in_seconds, None | Some(-1)));
     assert!(matches!(document.tumbling_window_in_seconds, None | Some(0)));
-    assert!(document.function_response_types.as_ref().is_none_or(Vec::is_empty));
     assert!(document.tags.as_ref().is_none_or(BTreeMap::is_empty));
 }
 
