@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::config::settings::LogFormat;
 use crate::core::Timestamp;
+use crate::core::action::DiscardReason;
 use crate::core::batch::Batch;
 use crate::core::outcome::Outcome;
 use crate::core::record::{Received, ShardId};
@@ -27,6 +28,7 @@ const COUNTERS: &[(&str, &str)] = &[
     (RECORDS_POLLED, "Records read from the source"),
     (RECORDS_INVOKED, "Records handed to the target, once per attempt"),
     (RECORDS_FAILED, "Records in attempts that did not succeed, by reason"),
+    (RECORDS_DROPPED, "Records of a stream that were given up, by reason"),
     (RECORDS_DELETED, "Messages deleted from the queue after they were processed"),
     (RECORDS_RETURNED, "Messages given back to the queue without having been invoked"),
     (RECORDS_LET_GO, "Messages let go, because their lease ended before they were invoked"),
@@ -62,6 +64,7 @@ const HISTOGRAMS: &[(&str, Unit, &str, &[f64])] = &[
 const RECORDS_POLLED: &str = "esmd_records_polled_total";
 const RECORDS_INVOKED: &str = "esmd_records_invoked_total";
 const RECORDS_FAILED: &str = "esmd_records_failed_total";
+const RECORDS_DROPPED: &str = "esmd_records_dropped_total";
 const RECORDS_DELETED: &str = "esmd_records_deleted_total";
 const RECORDS_RETURNED: &str = "esmd_records_returned_total";
 const RECORDS_LET_GO: &str = "esmd_records_let_go_total";
@@ -250,7 +253,7 @@ impl MappingMetrics {
     }
 
     /// An invocation ended.
-    pub fn invoked(&self, batch: &Batch, payload_bytes: usize, outcome: Outcome, took: Duration, now: Timestamp) {
+    pub fn invoked(&self, batch: &Batch, payload_bytes: usize, outcome: &Outcome, took: Duration, now: Timestamp) {
         self.records_invoked.increment(batch.len() as u64);
         self.batch_records.record(batch.len() as f64);
         self.batch_bytes.record(payload_bytes as f64);
@@ -261,13 +264,33 @@ impl MappingMetrics {
             ("reason", outcome.reason().to_owned()),
         ];
         counter!(INVOCATIONS, &labels).increment(1);
-        if outcome == Outcome::Succeeded {
-            batch.records().for_each(|record| self.latency.record(now.since(record.arrived_at)));
-            return;
+        let failed = match outcome {
+            Outcome::Succeeded => &[],
+            Outcome::Partial(failed) => failed.as_slice(),
+            Outcome::Failed(_) | Outcome::Throttled | Outcome::Unavailable(_) => {
+                return self.failed(batch.len(), outcome);
+            }
+        };
+        self.failed(failed.len(), outcome);
+        for (place, record) in batch.records().enumerate() {
+            if failed.binary_search(&place).is_err() {
+                self.latency.record(now.since(record.arrived_at));
+            }
         }
-        let reason = if outcome.reason().is_empty() { outcome.name() } else { outcome.reason() };
-        let failed = counter!(RECORDS_FAILED, "mapping" => self.mapping.clone(), "reason" => reason);
-        failed.increment(batch.len() as u64);
+    }
+
+    fn failed(&self, records: usize, outcome: &Outcome) {
+        if records > 0 {
+            let reason = if outcome.reason().is_empty() { outcome.name() } else { outcome.reason() };
+            let failed = counter!(RECORDS_FAILED, "mapping" => self.mapping.clone(), "reason" => reason);
+            failed.increment(records as u64);
+        }
+    }
+
+    /// Records were given up.
+    pub fn dropped(&self, records: u64, reason: DiscardReason) {
+        let labels = [("mapping", self.mapping.clone()), ("reason", reason.name().to_owned())];
+        counter!(RECORDS_DROPPED, &labels).increment(records);
     }
 
     /// The queue deleted a message.

@@ -142,9 +142,9 @@ impl Board {
     }
 
     /// An invocation ended. One that waits for room says nothing.
-    pub(super) fn invoked(&self, uuid: Uuid, outcome: Outcome) {
+    pub(super) fn invoked(&self, uuid: Uuid, outcome: &Outcome) {
         let result = match outcome {
-            Outcome::Succeeded => LastResult::Succeeded,
+            Outcome::Succeeded | Outcome::Partial(_) => LastResult::Succeeded,
             Outcome::Failed(_) | Outcome::Unavailable(_) => LastResult::Failed,
             Outcome::Throttled => return,
         };

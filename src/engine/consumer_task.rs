@@ -1,5 +1,5 @@
-//! Drives one [`Consumer`]: performs its actions, feeds it what happened, and reports the five facts that cross the
-//! line (received, invoked, settled, returned, refused) to metrics and logs. Owns the lease until it is released.
+//! Drives one [`Consumer`]: performs its actions, feeds it what happened, and reports the facts that cross the line
+//! (received, invoked, settled, returned, refused, discarded) to metrics and logs. Owns the lease until it is released.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::ControlFlow;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::board::Board;
+use super::discarding::Discarding;
 use super::receiving::Receiving;
 use super::saving::Saving;
 use super::settling::{Settling, Told};
@@ -43,6 +44,8 @@ pub(super) struct Surroundings {
     pub(super) store: Arc<dyn StateStore>,
     pub(super) metrics: MappingMetrics,
     pub(super) board: Board,
+    /// Whether the function's answer may name the records that failed.
+    pub(super) reports_failures: bool,
     pub(super) settings: Settings,
 }
 
@@ -64,6 +67,7 @@ pub(super) struct ConsumerTask {
     receiving: Receiving,
     settling: Settling,
     saving: Saving,
+    discarding: Discarding,
     running: JoinSet<Invoked>,
     stop: CancellationToken,
     draining: bool,
@@ -89,6 +93,7 @@ struct Invoked {
     batch: Batch,
     payload_bytes: usize,
     reply: Reply,
+    outcome: Outcome,
     took: Duration,
 }
 
@@ -119,6 +124,7 @@ impl ConsumerTask {
             ),
             settling: Settling::new(Arc::clone(source), clock.clone()),
             saving: Saving::new(Arc::clone(store), lease.clone(), clock.clone()),
+            discarding: Discarding::new(metrics.clone()),
             running: JoinSet::new(),
             stop,
             draining: false,
@@ -173,6 +179,10 @@ impl ConsumerTask {
             match action {
                 Action::Invoke { batch, start_before } => self.invoke(batch, start_before),
                 Action::Settle(settlement) => self.settling.push(settlement),
+                Action::Discard { batch, reason } => {
+                    self.discarding.report(self.now(), &batch, reason);
+                    self.consumer.handle_discarded(self.now(), batch.id, true);
+                }
             }
         }
         self.settling.start();
@@ -181,12 +191,15 @@ impl ConsumerTask {
     fn invoke(&mut self, batch: Batch, start_before: Option<Timestamp>) {
         debug!(batch = batch.id.number(), records = batch.len(), attempts = batch.attempts, "invoking");
         let target = Arc::clone(&self.surroundings.target);
+        let reports_failures = self.surroundings.reports_failures;
         self.running.spawn(async move {
             let payload = event::payload(batch.elements());
             let payload_bytes = payload.len();
             let began = Instant::now();
             let reply = target.invoke(payload, start_before).await;
-            Invoked { batch, payload_bytes, reply, took: began.elapsed() }
+            let took = began.elapsed();
+            let outcome = reply.outcome(reports_failures.then(|| batch.records()));
+            Invoked { batch, payload_bytes, reply, outcome, took }
         });
     }
 
@@ -222,14 +235,13 @@ impl ConsumerTask {
     }
 
     fn on_invoked(&mut self, invoked: Invoked) {
-        let Invoked { batch, payload_bytes, reply, took } = invoked;
-        let outcome = reply.outcome();
+        let Invoked { batch, payload_bytes, reply, outcome, took } = invoked;
         let now = self.now();
         if reply != Reply::NotStarted {
-            self.surroundings.metrics.invoked(&batch, payload_bytes, outcome, took, now);
-            self.surroundings.board.invoked(self.lease.mapping, outcome);
+            self.surroundings.metrics.invoked(&batch, payload_bytes, &outcome, took, now);
+            self.surroundings.board.invoked(self.lease.mapping, &outcome);
         }
-        if outcome == Outcome::Succeeded {
+        if matches!(outcome, Outcome::Succeeded | Outcome::Partial(_)) {
             self.last_progress = Some(now);
         } else if let Some(suppressed) = self.invoke_log.permit(now) {
             warn!(
@@ -242,7 +254,7 @@ impl ConsumerTask {
                 "invocation did not succeed"
             );
         }
-        self.consumer.handle_outcome(now, batch.id, outcome);
+        self.consumer.handle_outcome(now, batch.id, &outcome, reply.answer().map(Arc::new));
     }
 
     fn on_told(&mut self, told: Vec<Told>) {

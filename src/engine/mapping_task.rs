@@ -123,6 +123,7 @@ impl MappingTask {
         let target = self.shared.connector.target(&self.mapping);
         let function = target.describe().await?;
         let source = self.shared.connector.source(&self.mapping, &function).await?;
+        let retention = source.retention().await?;
         let surroundings = Surroundings {
             clock: self.shared.clock.clone(),
             source,
@@ -130,7 +131,8 @@ impl MappingTask {
             store: Arc::clone(&self.shared.store),
             metrics: self.metrics.clone(),
             board: self.shared.board.clone(),
-            settings: Settings::of(&self.mapping, event::ELEMENT_BYTES_MAX, self.shared.seed),
+            reports_failures: self.mapping.reports_failures,
+            settings: Settings::of(&self.mapping, event::ELEMENT_BYTES_MAX, retention, self.shared.seed),
         };
         self.refresh(&surroundings).await?;
         Ok(Connection { function, surroundings })

@@ -3,6 +3,7 @@
 
 mod board;
 mod consumer_task;
+mod discarding;
 mod mapping_task;
 mod receiving;
 mod saving;

@@ -68,6 +68,11 @@ pub trait Source: Send + Sync {
     /// Lists every shard, open or closed, that the source still knows. All pages or an error, never a part.
     fn shards(&self) -> BoxFuture<'_, Result<Vec<Shard>, SourceError>>;
 
+    /// How long the source keeps records; `None` if it does not say. A queue drops messages by itself, held or not.
+    fn retention(&self) -> BoxFuture<'_, Result<Option<Duration>, SourceError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Opens a reader of one shard that begins after the checkpoint. Does no I/O; errors show in `receive`.
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver>;
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::operation::RequestId;
 use aws_sdk_lambda::operation::get_function_configuration::{
     GetFunctionConfigurationError, GetFunctionConfigurationOutput,
 };
@@ -130,8 +131,10 @@ impl Target for LambdaTarget {
                 .config_override(aws_sdk_lambda::Config::builder().timeout_config(timeouts));
             match call.send().await {
                 Ok(answer) => Reply::Answered {
+                    request_id: answer.request_id().map(str::to_owned),
                     payload: answer.payload.map(Blob::into_inner).unwrap_or_default().into(),
                     function_error: answer.function_error,
+                    executed_version: answer.executed_version,
                 },
                 Err(error) => error_reply(&error),
             }

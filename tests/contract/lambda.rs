@@ -24,12 +24,14 @@ const PAYLOAD: &[u8] = br#"{"Records":[{"body":"1"}]}"#;
 /// `docs/semantics.md` 3.
 #[tokio::test]
 async fn an_invocation_is_synchronous_and_carries_the_payload() {
-    let host = Host::start([answer(200, &[], "{\"batchItemFailures\":[]}")]).await;
+    let headers = [("x-amz-executed-version", "7"), ("x-amzn-requestid", "a-request")];
+    let host = Host::start([answer(200, &headers, "{\"batchItemFailures\":[]}")]).await;
 
     let reply = host.target("orders:prod").invoke(Bytes::from_static(PAYLOAD), None).await;
 
     let payload = Bytes::from_static(b"{\"batchItemFailures\":[]}");
-    assert_eq!(reply, Reply::Answered { payload, function_error: None });
+    let (executed_version, request_id) = (Some("7".to_owned()), Some("a-request".to_owned()));
+    assert_eq!(reply, Reply::Answered { payload, function_error: None, executed_version, request_id });
     let invocation = &host.invocations()[0];
     assert_eq!(invocation.body, PAYLOAD);
     assert_eq!(invocation.headers["x-amz-invocation-type"], "RequestResponse");
@@ -58,11 +60,11 @@ async fn each_answer_has_its_outcome() {
     let cases = [
         (answer(200, &[], ""), Outcome::Succeeded),
         (answer(200, &[], "null"), Outcome::Succeeded),
-        (answer(200, &[("x-amz-function-error", "Unhandled")], error), function_error),
-        (answer(200, &[("x-amz-function-error", "Handled")], ""), function_error),
-        (answer(500, &[], error), function_error),
-        (code(413, "RequestTooLargeException"), too_large),
-        (answer(413, &[], "too much"), too_large),
+        (answer(200, &[("x-amz-function-error", "Unhandled")], error), function_error.clone()),
+        (answer(200, &[("x-amz-function-error", "Handled")], ""), function_error.clone()),
+        (answer(500, &[], error), function_error.clone()),
+        (code(413, "RequestTooLargeException"), too_large.clone()),
+        (answer(413, &[], "too much"), too_large.clone()),
         (code(429, "TooManyRequestsException"), Outcome::Throttled),
         (answer(429, &[], ""), Outcome::Throttled),
         (code(404, "ResourceNotFoundException"), unavailable(Outage::Missing)),
@@ -77,7 +79,7 @@ async fn each_answer_has_its_outcome() {
     for (answer, outcome) in cases {
         let host = Host::start([answer.clone()]).await;
         let reply = host.target("orders").invoke(Bytes::from_static(PAYLOAD), None).await;
-        assert_eq!(reply.outcome(), outcome, "{answer:?} became {reply:?}");
+        assert_eq!(reply.outcome(None::<std::iter::Empty<_>>), outcome, "{answer:?} became {reply:?}");
         assert_eq!(host.invocations().len(), 1, "{answer:?} was tried again by the SDK");
     }
 }

@@ -19,6 +19,7 @@ mod mappings;
 mod queues;
 mod reload;
 mod reshard;
+mod retries;
 mod streams;
 mod trouble;
 mod world;

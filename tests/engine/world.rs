@@ -12,8 +12,8 @@ use esmd::core::record::ShardId;
 use esmd::engine::{Board, CutOff, Desired, Engine, Shared};
 use esmd::mapping::state::MappingState;
 use esmd::mapping::{
-    Batching, EsmdSettings, EventSourceMapping, QueueSettings as MappingOfQueue, SourceSettings, StartingPosition,
-    StreamKind, StreamSettings,
+    Batching, EsmdSettings, EventSourceMapping, QueueSettings as MappingOfQueue, Retries, SourceSettings,
+    StartingPosition, StreamKind, StreamSettings,
 };
 use esmd::source::Source;
 use esmd::store::{LeaseRow, MappingOrigin, StateStore, StoredMapping};
@@ -57,6 +57,7 @@ impl World<FakeStream> {
             kind: StreamKind::Kinesis,
             starting_position: StartingPosition::TrimHorizon,
             parallelization_factor: 1,
+            retries: Retries::default(),
         });
         Self::new(clock, source, settings).await
     }
@@ -64,6 +65,12 @@ impl World<FakeStream> {
     pub fn with_lanes(mut self, lanes: u32) -> Self {
         let SourceSettings::Stream(stream) = &mut self.mapping.source else { unreachable!() };
         stream.parallelization_factor = lanes;
+        self
+    }
+
+    pub fn with_retries(mut self, retries: Retries) -> Self {
+        let SourceSettings::Stream(stream) = &mut self.mapping.source else { unreachable!() };
+        stream.retries = retries;
         self
     }
 
@@ -116,6 +123,7 @@ impl<S: Source + Clone + 'static> World<S> {
             source: settings,
             function: "worker".parse().unwrap(),
             batching: Batching { size: 1, window: Duration::ZERO },
+            reports_failures: false,
             enabled: true,
             esmd: EsmdSettings::default(),
         };

@@ -60,6 +60,10 @@ impl Source for DynamodbSource {
         Box::pin(listing::shards(&self.client, &self.arn, self.shards_per_page))
     }
 
+    fn retention(&self) -> BoxFuture<'_, Result<Option<Duration>, SourceError>> {
+        Box::pin(std::future::ready(Ok(Some(RETENTION))))
+    }
+
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
         let from = from.up_to.clone();
         let shard = DynamodbShard::new(self.client.clone(), Arc::clone(&self.arn), shard.clone(), &from);
@@ -70,3 +74,6 @@ impl Source for DynamodbSource {
         Box::pin(std::future::ready(vec![Settled::Confirmed; settlements.len()]))
     }
 }
+
+/// Fixed (`docs/semantics.md` 0).
+const RETENTION: Duration = Duration::from_hours(24);

@@ -17,6 +17,7 @@ use self::shard::KinesisShard;
 use super::limits::ReadLimits;
 use super::polling::PollingReceiver;
 use super::{Receiver, Source, SourceError};
+use crate::aws::cause;
 use crate::clock::Clock;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::ShardId;
@@ -69,6 +70,24 @@ impl KinesisSource {
 impl Source for KinesisSource {
     fn shards(&self) -> BoxFuture<'_, Result<Vec<Shard>, SourceError>> {
         Box::pin(listing::shards(&self.client, &self.stream.arn, self.shards_per_page))
+    }
+
+    fn retention(&self) -> BoxFuture<'_, Result<Option<Duration>, SourceError>> {
+        Box::pin(async {
+            let call = self.client.describe_stream_summary().stream_arn(&self.stream.arn).send();
+            match call.await {
+                Ok(answer) => {
+                    let hours = answer.stream_description_summary.map(|summary| summary.retention_period_hours);
+                    Ok(hours.and_then(|hours| u64::try_from(hours).ok()).map(Duration::from_hours))
+                }
+                // Without it a record that fails for ever blocks its shard for ever, which is no reason not to read.
+                Err(refused) => {
+                    let error = cause(refused);
+                    tracing::warn!(stream = self.stream.arn, %error, "the retention period is not known");
+                    Ok(None)
+                }
+            }
+        })
     }
 
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {

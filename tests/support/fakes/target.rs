@@ -10,7 +10,7 @@ use esmd::core::Timestamp;
 use esmd::event::response::Reply;
 use esmd::target::{DescribeError, Function, Target};
 use futures_util::future::BoxFuture;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::lock;
 
@@ -59,12 +59,19 @@ pub struct Answer {
 
 impl Answer {
     pub fn succeed() -> Self {
-        Self::of(Reply::Answered { payload: Bytes::from_static(b"null"), function_error: None })
+        Self::answer(Bytes::from_static(b"null"), None)
+    }
+
+    /// Reports these records as failed.
+    pub fn report(identifiers: &[&str]) -> Self {
+        let failures = identifiers.iter().map(|identifier| json!({ "itemIdentifier": identifier }));
+        let response = json!({"batchItemFailures": failures.collect::<Vec<_>>()});
+        Self::answer(response.to_string().into(), None)
     }
 
     pub fn fail() -> Self {
         let payload = Bytes::from_static(br#"{"errorType":"Error","errorMessage":"no"}"#);
-        Self::of(Reply::Answered { payload, function_error: Some("Unhandled".to_owned()) })
+        Self::answer(payload, Some("Unhandled".to_owned()))
     }
 
     pub fn throttle() -> Self {
@@ -77,6 +84,11 @@ impl Answer {
 
     pub fn after(self, after: Duration) -> Self {
         Self { after, ..self }
+    }
+
+    fn answer(payload: Bytes, function_error: Option<String>) -> Self {
+        let executed_version = Some("$LATEST".to_owned());
+        Self::of(Reply::Answered { payload, function_error, executed_version, request_id: None })
     }
 
     fn of(reply: Reply) -> Self {
