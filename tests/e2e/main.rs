@@ -14,6 +14,7 @@ mod fifo;
 mod kinesis;
 mod load;
 mod mapping_api;
+mod partial;
 mod reload;
 mod reshard;
 mod restart;

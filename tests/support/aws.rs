@@ -99,6 +99,19 @@ impl Queue {
         }
     }
 
+    /// The bodies of all messages that are visible now.
+    pub async fn receive_all(&self) -> Vec<String> {
+        let mut bodies = Vec::new();
+        loop {
+            let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);
+            let messages = request.send().await.expect("the server gives messages").messages.unwrap_or_default();
+            if messages.is_empty() {
+                return bodies;
+            }
+            bodies.extend(messages.into_iter().filter_map(|message| message.body));
+        }
+    }
+
     /// Waits until the queue holds nothing.
     ///
     /// # Panics

@@ -61,6 +61,20 @@ impl Behaviour {
         Self::Delay(delay, Box::new(self))
     }
 
+    /// Success, and a partial response that names these records as failed.
+    pub fn report<'a>(identifiers: impl IntoIterator<Item = &'a str>) -> Self {
+        let failures = identifiers.into_iter().map(|identifier| json!({ "itemIdentifier": identifier }));
+        Self::Succeed(json!({ "batchItemFailures": failures.collect::<Vec<_>>() }))
+    }
+
+    /// What is done when all waiting is over.
+    pub fn at_last(&self) -> &Self {
+        match self {
+            Self::Delay(_, then) => then.at_last(),
+            other => other,
+        }
+    }
+
     /// Whether the function saw the records.
     pub fn runs(&self) -> bool {
         match self {

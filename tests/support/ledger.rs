@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::function::{Function, Invocation};
+use super::function::{Behaviour, Function, Invocation};
 
 /// One record's identity; the body of a message, the data of a stream record, the item of a table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,6 +57,8 @@ pub struct Ledger {
     sent: BTreeMap<String, u64>,
     deliveries: BTreeMap<String, Vec<Delivery>>,
     settled: BTreeMap<String, BTreeSet<u64>>,
+    /// Records that are not to succeed.
+    given_up: BTreeSet<Entry>,
     invocations_read: usize,
 }
 
@@ -80,6 +82,11 @@ impl Ledger {
             self.invocations_read = invocation.number;
             self.take_in(&invocation);
         }
+    }
+
+    /// Takes note of a record that no function can process.
+    pub fn give_up(&mut self, entry: Entry) {
+        self.given_up.insert(entry);
     }
 
     /// How many records were sent.
@@ -108,7 +115,8 @@ impl Ledger {
         let mut failures = String::new();
         for (key, count) in &self.sent {
             let settled = self.settled.get(key).cloned().unwrap_or_default();
-            let missing: Vec<u64> = (0..*count).filter(|sequence| !settled.contains(sequence)).collect();
+            let is_missing = |sequence: &u64| !settled.contains(sequence) && !self.is_given_up(key, *sequence);
+            let missing: Vec<u64> = (0..*count).filter(is_missing).collect();
             if !missing.is_empty() {
                 writeln!(failures, "key {key}: {count} sent, missing {missing:?}").unwrap();
             }
@@ -129,19 +137,24 @@ impl Ledger {
     pub fn assert_in_order(&self) {
         let mut failures = String::new();
         for (key, deliveries) in &self.deliveries {
-            check_order(&mut failures, key, "first arrivals", deliveries);
+            check_order(&mut failures, key, "first arrivals", deliveries, |_| false);
             let successes: Vec<Delivery> = deliveries.iter().copied().filter(|delivery| delivery.succeeded).collect();
-            check_order(&mut failures, key, "first successes", &successes);
+            check_order(&mut failures, key, "first successes", &successes, |sequence| self.is_given_up(key, sequence));
         }
         assert!(failures.is_empty(), "out of order:\n{failures}");
+    }
+
+    fn is_given_up(&self, key: &str, sequence: u64) -> bool {
+        self.given_up.contains(&Entry { key: key.to_owned(), sequence })
     }
 
     fn take_in(&mut self, invocation: &Invocation) {
         if !invocation.behaviour.runs() {
             return;
         }
-        let succeeded = invocation.behaviour.succeeds();
-        for record in invocation.records() {
+        let given_back = given_back(invocation);
+        for (place, record) in invocation.records().iter().enumerate() {
+            let succeeded = invocation.behaviour.succeeds() && !given_back.contains(&place);
             let Entry { key, sequence } = Entry::from_record(record);
             let delivery = Delivery { sequence, invocation: invocation.number, succeeded };
             self.deliveries.entry(key.clone()).or_default().push(delivery);
@@ -150,6 +163,24 @@ impl Ledger {
             }
         }
     }
+}
+
+/// The places of the records that come again because of a partial response: of a queue those that it lists, of a stream
+/// all from the first of them on.
+fn given_back(invocation: &Invocation) -> BTreeSet<usize> {
+    let Behaviour::Succeed(response) = invocation.behaviour.at_last() else { return BTreeSet::new() };
+    let failures = response["batchItemFailures"].as_array().map_or(&[][..], Vec::as_slice);
+    let listed: BTreeSet<&str> = failures.iter().filter_map(|failure| failure["itemIdentifier"].as_str()).collect();
+    let records = invocation.records();
+    let places = (0..records.len()).filter(|place| listed.contains(identifier(&records[*place])));
+    let is_queue = records.first().is_some_and(|record| record["messageId"].is_string());
+    if is_queue { places.collect() } else { places.min().map_or(0..0, |first| first..records.len()).collect() }
+}
+
+/// What a partial response calls this record.
+pub fn identifier(record: &Value) -> &str {
+    let stream = record["kinesis"]["sequenceNumber"].as_str().or_else(|| record["dynamodb"]["SequenceNumber"].as_str());
+    stream.or_else(|| record["messageId"].as_str()).expect("a record has an identifier")
 }
 
 /// No two invocations that ran at once shared a key (invariant 3 of the consumer).
@@ -182,9 +213,18 @@ fn count_repeats(deliveries: &[Delivery]) -> usize {
     repeats
 }
 
-fn check_order(failures: &mut String, key: &str, what: &str, deliveries: &[Delivery]) {
+fn check_order(
+    failures: &mut String,
+    key: &str,
+    what: &str,
+    deliveries: &[Delivery],
+    is_given_up: impl Fn(u64) -> bool,
+) {
     let mut expected = 0;
     for (index, delivery) in deliveries.iter().enumerate() {
+        while is_given_up(expected) {
+            expected += 1;
+        }
         if delivery.sequence > expected {
             let around = &deliveries[index.saturating_sub(CONTEXT)..deliveries.len().min(index + CONTEXT)];
             writeln!(failures, "key {key}, {what}: {expected} expected, {} seen", delivery.sequence).unwrap();
