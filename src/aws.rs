@@ -3,7 +3,8 @@
 //! Everything comes from the standard environment: profile, region, credentials, endpoints. What would fail only at
 //! the first call, a missing region or missing credentials, fails here, with its remedy. No client retries by itself:
 //! whoever calls decides what an error means and when to ask again. Requests are signed for the configured region,
-//! whatever region an ARN names, so one client per service is enough.
+//! whatever region an ARN names, so one client per service is enough; only the queues and topics of destinations, which
+//! may be in any region, have clients of their own.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +13,8 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_sqs::config::ProvideCredentials;
 use aws_sdk_sqs::error::SdkError;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -31,10 +33,14 @@ pub enum Service {
     DynamodbStreams,
     /// Functions.
     Lambda,
+    /// Topics.
+    Sns,
+    /// Buckets.
+    S3,
 }
 
 impl Service {
-    const ALL: [Self; 4] = [Self::Sqs, Self::Kinesis, Self::DynamodbStreams, Self::Lambda];
+    const ALL: [Self; 6] = [Self::Sqs, Self::Kinesis, Self::DynamodbStreams, Self::Lambda, Self::Sns, Self::S3];
 
     /// The environment variable that sets this service's endpoint alone.
     const fn endpoint_variable(self) -> &'static str {
@@ -43,6 +49,8 @@ impl Service {
             Self::Kinesis => "AWS_ENDPOINT_URL_KINESIS",
             Self::DynamodbStreams => "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
             Self::Lambda => "AWS_ENDPOINT_URL_LAMBDA",
+            Self::Sns => "AWS_ENDPOINT_URL_SNS",
+            Self::S3 => "AWS_ENDPOINT_URL_S3",
         }
     }
 }
@@ -54,6 +62,8 @@ impl fmt::Display for Service {
             Self::Kinesis => "Kinesis",
             Self::DynamodbStreams => "DynamoDB Streams",
             Self::Lambda => "Lambda",
+            Self::Sns => "SNS",
+            Self::S3 => "S3",
         })
     }
 }
@@ -89,6 +99,8 @@ pub struct Aws {
     kinesis: aws_sdk_kinesis::Client,
     dynamodb_streams: aws_sdk_dynamodbstreams::Client,
     lambda: aws_sdk_lambda::Client,
+    sns: aws_sdk_sns::Client,
+    s3: aws_sdk_s3::Client,
 }
 
 impl Aws {
@@ -103,9 +115,11 @@ impl Aws {
         let region = config.region().ok_or(AwsError::NoRegion)?.to_string();
         let endpoints = endpoints(&config, |name| std::env::var(name).ok())?;
         check_credentials(&config).await?;
+        let s3 = s3_client(&config, endpoints[Service::S3 as usize].is_some());
         Ok(Self {
             region,
             endpoints,
+            s3,
             // Retries are off for each client and not in the shared configuration, where they would also be off for the
             // credential providers, which nobody else retries.
             sqs: aws_sdk_sqs::Client::from_conf(
@@ -119,6 +133,9 @@ impl Aws {
             ),
             lambda: aws_sdk_lambda::Client::from_conf(
                 aws_sdk_lambda::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build(),
+            ),
+            sns: aws_sdk_sns::Client::from_conf(
+                aws_sdk_sns::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build(),
             ),
         })
     }
@@ -153,6 +170,23 @@ impl Aws {
     pub fn lambda(&self) -> aws_sdk_lambda::Client {
         self.lambda.clone()
     }
+
+    /// The client of SQS in this region.
+    pub fn sqs_in(&self, region: &str) -> aws_sdk_sqs::Client {
+        let region = Region::new(region.to_owned());
+        aws_sdk_sqs::Client::from_conf(self.sqs.config().to_builder().region(region).build())
+    }
+
+    /// The client of SNS in this region.
+    pub fn sns_in(&self, region: &str) -> aws_sdk_sns::Client {
+        let region = Region::new(region.to_owned());
+        aws_sdk_sns::Client::from_conf(self.sns.config().to_builder().region(region).build())
+    }
+
+    /// The client of S3.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        self.s3.clone()
+    }
 }
 
 /// The standard configuration with esmd's HTTP settings. Nothing is read before it is loaded.
@@ -168,6 +202,18 @@ pub fn loader() -> ConfigLoader {
         .timeout_config(timeouts)
         // A long poll and a running function look like stalled streams. Each call has a deadline instead.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}
+
+/// Servers other than AWS rarely have a host name for each bucket, and some refuse checksums that nobody asked for.
+fn s3_client(config: &SdkConfig, custom_endpoint: bool) -> aws_sdk_s3::Client {
+    let mut builder = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled());
+    if custom_endpoint {
+        builder = builder
+            .force_path_style(true)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    }
+    aws_sdk_s3::Client::from_conf(builder.build())
 }
 
 /// An SDK's error without its type: above the adapters only its text is of interest, and its own leaves out the status.
@@ -221,7 +267,6 @@ const IGNORE_ENDPOINTS_VARIABLE: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use aws_config::Region;
     use aws_sdk_sqs::config::Credentials;
 
     use super::*;
@@ -250,7 +295,7 @@ mod tests {
     fn ignored_endpoints_are_not_reported() {
         let variables = [("AWS_ENDPOINT_URL_SQS", OWN), (IGNORE_ENDPOINTS_VARIABLE, "TRUE")];
         let endpoints = endpoints(&SdkConfig::builder().build(), environment(&variables)).unwrap();
-        assert_eq!(endpoints, [None, None, None, None]);
+        assert_eq!(endpoints, [const { None::<String> }; 6]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! From a mapping to its source and target: the one place that knows which adapters exist.
+//! From a mapping to its source, target and destination: the one place that knows which adapters exist.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,11 @@ use futures_util::future::BoxFuture;
 
 use crate::aws::Aws;
 use crate::clock::Clock;
+use crate::destination::Destination;
+use crate::destination::s3::S3Destination;
+use crate::destination::sns::SnsDestination;
+use crate::destination::sqs::SqsDestination;
+use crate::mapping::on_failure::DestinationKind;
 use crate::mapping::{EsmdSettings, EventSourceMapping, SourceSettings, StreamKind};
 use crate::source::dynamodb::DynamodbSource;
 use crate::source::kinesis::{KinesisSource, Stream};
@@ -15,7 +20,7 @@ use crate::source::{Source, SourceError};
 use crate::target::lambda::{LambdaSettings, LambdaTarget, presumed_function};
 use crate::target::{Function, Target};
 
-/// Makes sources and targets.
+/// Makes sources, targets and destinations.
 pub trait Connector: Send + Sync {
     /// The target of a mapping. Does no I/O.
     fn target(&self, mapping: &EventSourceMapping) -> Arc<dyn Target>;
@@ -26,6 +31,9 @@ pub trait Connector: Send + Sync {
         mapping: &'a EventSourceMapping,
         function: &'a Function,
     ) -> BoxFuture<'a, Result<Arc<dyn Source>, SourceError>>;
+
+    /// The destination of a mapping's discarded batches, if it has one. Does no I/O.
+    fn destination(&self, mapping: &EventSourceMapping) -> Option<Arc<dyn Destination>>;
 }
 
 /// Connects to AWS, or to whatever server the environment's endpoints name.
@@ -90,6 +98,16 @@ impl Connector for AwsConnector {
                 Box::pin(std::future::ready(Ok(source)))
             }
         }
+    }
+
+    fn destination(&self, mapping: &EventSourceMapping) -> Option<Arc<dyn Destination>> {
+        let SourceSettings::Stream(settings) = &mapping.source else { return None };
+        let arn = settings.on_failure.as_ref()?.destination.clone();
+        Some(match arn.kind() {
+            DestinationKind::Sqs => Arc::new(SqsDestination::new(self.aws.sqs_in(arn.region()), arn)),
+            DestinationKind::Sns => Arc::new(SnsDestination::new(self.aws.sns_in(arn.region()), arn)),
+            DestinationKind::S3 => Arc::new(S3Destination::new(self.aws.s3(), arn)),
+        })
     }
 }
 

@@ -43,6 +43,8 @@ pub mod control;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 #[cfg(feature = "daemon")]
+pub mod destination;
+#[cfg(feature = "daemon")]
 pub mod engine;
 #[cfg(feature = "daemon")]
 mod log_limit;

@@ -2,6 +2,7 @@
 //! rendered elements in one copy. Pure; knows no SDK type.
 
 pub mod dynamodb;
+pub mod failure;
 pub mod kinesis;
 mod partial;
 pub mod response;

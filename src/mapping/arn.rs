@@ -267,16 +267,16 @@ fn is_qualifier(text: &str) -> bool {
         || consists_of(text, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
-fn is_account(text: &str) -> bool {
+pub(super) fn is_account(text: &str) -> bool {
     text.len() == 12 && consists_of(text, |c| c.is_ascii_digit())
 }
 
-/// The letters of functions', queues' and streams' names.
-fn is_name_character(c: char) -> bool {
+/// The letters of names, whatever they name.
+pub(super) fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
-fn consists_of(text: &str, fits: fn(char) -> bool) -> bool {
+pub(super) fn consists_of(text: &str, fits: fn(char) -> bool) -> bool {
     !text.is_empty() && text.chars().all(fits)
 }
 

@@ -203,6 +203,9 @@ pub struct EsmdDocument {
     /// The function's role, where the Lambda endpoint cannot say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invoke_identity_arn: Option<String>,
+    /// What becomes of a discarded batch that its destination does not take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_destination_failure: Option<String>,
 }
 
 /// A member of a document or of one of its objects.
@@ -290,7 +293,14 @@ pub const FIELDS: &[Field] = &[
     field("AmazonManagedKafkaEventSourceConfig", Shape::Any),
     field("SelfManagedKafkaEventSourceConfig", Shape::Any),
     field("DocumentDBEventSourceConfig", Shape::Any),
-    field("Esmd", Shape::Object(&[field("FunctionTimeout", Shape::Integer), field("InvokeIdentityArn", Shape::Text)])),
+    field(
+        "Esmd",
+        Shape::Object(&[
+            field("FunctionTimeout", Shape::Integer),
+            field("InvokeIdentityArn", Shape::Text),
+            field("OnDestinationFailure", Shape::Text),
+        ]),
+    ),
 ];
 
 const DESTINATION: Shape = Shape::Object(&[field("Destination", Shape::Text)]);

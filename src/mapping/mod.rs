@@ -5,12 +5,14 @@
 pub mod arn;
 pub mod configuration;
 pub mod document;
+pub mod on_failure;
 pub mod state;
 pub mod validate;
 
 use std::time::Duration;
 
 use arn::{FunctionName, SourceArn};
+use on_failure::OnFailure;
 
 /// A validated mapping of one source to one function. Immutable: a change makes a new one.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +75,8 @@ pub struct StreamSettings {
     pub parallelization_factor: u32,
     /// What becomes of a batch that fails.
     pub retries: Retries,
+    /// Where discarded batches are reported; `None`: nowhere.
+    pub on_failure: Option<OnFailure>,
 }
 
 /// What becomes of a stream's batch that fails (`docs/semantics.md` 6.6). The default is AWS's: the same again until it

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::arn::{FunctionName, FunctionNameError, Service, SourceArn, SourceArnError, is_aws_region};
 use super::document::{EsmdDocument, MappingDocument};
+use super::on_failure::{DestinationArn, DestinationArnError, OnFailure, Undeliverable};
 use super::{
     Batching, EsmdSettings, EventSourceMapping, QueueSettings, Retries, SourceSettings, StartingPosition, StreamKind,
     StreamSettings,
@@ -82,9 +83,10 @@ impl EventSourceMapping {
         check.response_types();
         let starting_position = check.starting_position(kind, scope.now);
         check.invoke_identity(kind);
+        let on_failure = check.on_failure();
         match (function, source) {
             (Some(function), Some(source)) if check.errors.is_empty() => {
-                Ok(build(document, function, source, starting_position))
+                Ok(build(document, function, source, starting_position, on_failure))
             }
             _ => Err(ValidationErrors(check.errors)),
         }
@@ -295,6 +297,39 @@ impl<'document> Check<'document> {
         }
     }
 
+    /// The destination, unless there is none or it is refused (`docs/semantics.md` 6.7).
+    fn on_failure(&mut self) -> Option<OnFailure> {
+        let config = self.document.destination_config.as_ref().and_then(|config| config.on_failure.as_ref());
+        let given = config.and_then(|on_failure| on_failure.destination.as_deref()).unwrap_or_default();
+        let undeliverable = self.undeliverable(given);
+        if given.is_empty() {
+            return None;
+        }
+        let refuse = |error: DestinationArnError| {
+            let wording = match error {
+                DestinationArnError::TooLong => Wording::Constraint,
+                DestinationArnError::Malformed | DestinationArnError::Fifo => Wording::Own,
+            };
+            self.refuse("DestinationConfig.OnFailure.Destination", wording, error.to_string());
+        };
+        let destination: DestinationArn = given.parse().map_err(refuse).ok()?;
+        Some(OnFailure { destination, undeliverable: undeliverable? })
+    }
+
+    /// What becomes of a batch that `destination`, which may be empty, does not take.
+    fn undeliverable(&mut self, destination: &str) -> Option<Undeliverable> {
+        let given = self.document.esmd.as_ref().and_then(|esmd| esmd.on_destination_failure.as_deref());
+        let rule = match given.unwrap_or_default() {
+            "" => return Some(Undeliverable::default()),
+            _ if destination.is_empty() => "needs DestinationConfig.OnFailure.Destination",
+            "Keep" => return Some(Undeliverable::Keep),
+            "Drop" => return Some(Undeliverable::Drop),
+            _ => "must be Keep or Drop",
+        };
+        self.refuse("Esmd.OnDestinationFailure", Wording::Own, rule);
+        None
+    }
+
     fn value(&self, path: &str) -> &Value {
         path.split('.').fold(&self.json, |value, name| value.get(name).unwrap_or(&Value::Null))
     }
@@ -323,6 +358,7 @@ fn build(
     function: FunctionName,
     (arn, kind): (SourceArn, Kind),
     starting_position: Option<StartingPosition>,
+    on_failure: Option<OnFailure>,
 ) -> EventSourceMapping {
     let scaling = document.scaling_config.as_ref();
     let source = match kind {
@@ -344,6 +380,7 @@ fn build(
                     .map(|age| Duration::from_secs(within_bounds(age))),
                 bisect: document.bisect_batch_on_function_error.unwrap_or(false),
             },
+            on_failure,
         }),
     };
     let size_default = match kind {

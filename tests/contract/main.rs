@@ -11,6 +11,7 @@ mod memory_store;
 #[path = "../support/table.rs"]
 mod table;
 
+mod destination;
 mod dynamodb;
 mod kinesis;
 mod lambda;

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::fakes::destination::FakeDestination;
 use crate::fakes::queue::{FakeQueue, QueueSettings};
 use crate::fakes::stream::FakeStream;
 use crate::fakes::target::FakeTarget;
@@ -34,6 +35,7 @@ pub struct World<S> {
     pub clock: Clock,
     pub source: S,
     pub target: FakeTarget,
+    pub destination: FakeDestination,
     pub store: Arc<MemoryStore>,
     pub mapping: EventSourceMapping,
 }
@@ -58,6 +60,7 @@ impl World<FakeStream> {
             starting_position: StartingPosition::TrimHorizon,
             parallelization_factor: 1,
             retries: Retries::default(),
+            on_failure: None,
         });
         Self::new(clock, source, settings).await
     }
@@ -127,7 +130,8 @@ impl<S: Source + Clone + 'static> World<S> {
             enabled: true,
             esmd: EsmdSettings::default(),
         };
-        Self { target: FakeTarget::new(clock.clone()), clock, source, store, mapping }
+        let (target, destination) = (FakeTarget::new(clock.clone()), FakeDestination::default());
+        Self { clock, source, target, destination, store, mapping }
     }
 
     pub fn with_batch_size(mut self, size: usize) -> Self {
@@ -150,6 +154,7 @@ impl<S: Source + Clone + 'static> World<S> {
         let connector = FakeConnector {
             sources: BTreeMap::from([(self.mapping.source_arn().as_str().to_owned(), source)]),
             target: self.target.clone(),
+            destination: self.destination.clone(),
             wire: wire.clone(),
         };
         let store: Arc<dyn StateStore> = Arc::clone(&self.store) as _;

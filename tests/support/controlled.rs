@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::fakes::FakeConnector;
+use super::fakes::destination::FakeDestination;
 use super::fakes::target::FakeTarget;
 use super::fakes::wire::{Wire, Wired};
 use super::memory_store::MemoryStore;
@@ -57,8 +58,12 @@ impl Outside {
 
     /// Starts a process that lives as long as this wire.
     pub async fn start_on(&self, wire: Wire, file: Option<LoadedFile>) -> Controlled {
-        let connector =
-            FakeConnector { sources: self.sources.clone(), target: self.target.clone(), wire: wire.clone() };
+        let connector = FakeConnector {
+            sources: self.sources.clone(),
+            target: self.target.clone(),
+            destination: FakeDestination::default(),
+            wire: wire.clone(),
+        };
         let store: Arc<dyn StateStore> = Arc::clone(&self.store) as _;
         let shared = Shared {
             clock: self.clock.clone(),

@@ -238,7 +238,7 @@ fn what_comes_in_a_later_version_is_refused_by_name() {
         ("FilterCriteria.Filters", json!({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}})),
         (
             "DestinationConfig.OnFailure.Destination",
-            json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::b"}}}),
+            json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::failed"}}}),
         ),
         ("TumblingWindowInSeconds", json!({"TumblingWindowInSeconds": 1})),
         ("KMSKeyArn", json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/k"})),
@@ -387,7 +387,8 @@ fn an_error_reads_as_one_line() {
 /// Nothing is accepted and ignored: a new member of the document must be judged somewhere.
 #[test]
 fn every_member_of_the_document_is_judged() {
-    let judged_elsewhere = ["FunctionName", "EventSourceArn", "Enabled", "Esmd.InvokeIdentityArn"];
+    let judged_elsewhere =
+        ["FunctionName", "EventSourceArn", "Enabled", "Esmd.InvokeIdentityArn", "Esmd.OnDestinationFailure"];
     let judged: BTreeSet<String> =
         MEMBERS.iter().map(|member| member.path).chain(judged_elsewhere).map(str::to_owned).collect();
     assert_eq!(judged, leaves("", FIELDS));

@@ -1,10 +1,11 @@
-//! Stand-ins in memory for everything outside the engine: a queue, a stream, a function, and the wire that leads to
-//! them. They keep the rules of their traits (the contract suites run on them) and know no thread, no real time and no
+//! Stand-ins in memory for everything outside the engine: a queue, a stream, a function, a destination, and the wire
+//! that leads to them. They keep the rules of their traits (the contract suites run on them) and know no thread, no real time and no
 //! randomness: time is tokio's clock, everything is ordered, every fault is asked for. Cloning a fake shares it.
 
 // Every target compiles this module anew and uses a part of it; and a failure here is a failed test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod destination;
 pub mod queue;
 pub mod stream;
 pub mod target;
@@ -16,12 +17,14 @@ use std::time::Duration;
 
 use esmd::clock::Clock;
 use esmd::connect::Connector;
-use esmd::mapping::EventSourceMapping;
+use esmd::destination::Destination;
+use esmd::mapping::{EventSourceMapping, SourceSettings};
 use esmd::source::{Source, SourceError};
 use esmd::target::{Function, Target};
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use self::destination::FakeDestination;
 use self::target::FakeTarget;
 use self::wire::{Wire, Wired};
 
@@ -73,6 +76,7 @@ impl Faults {
 pub struct FakeConnector {
     pub sources: BTreeMap<String, Arc<dyn Source>>,
     pub target: FakeTarget,
+    pub destination: FakeDestination,
     pub wire: Wire,
 }
 
@@ -92,6 +96,13 @@ impl Connector for FakeConnector {
             let source = source.ok_or_else(|| Fault::Missing.strike())?;
             Ok(Arc::new(Wired::new(source, self.wire.clone())) as Arc<dyn Source>)
         }))
+    }
+
+    fn destination(&self, mapping: &EventSourceMapping) -> Option<Arc<dyn Destination>> {
+        let SourceSettings::Stream(settings) = &mapping.source else { return None };
+        settings.on_failure.as_ref()?;
+        let destination: Arc<dyn Destination> = Arc::new(self.destination.clone());
+        Some(Arc::new(Wired::new(destination, self.wire.clone())))
     }
 }
 

@@ -11,6 +11,8 @@ use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::{Received, ShardId};
 use esmd::core::settlement::{Settled, Settlement};
 use esmd::core::shards::Shard;
+use esmd::destination::{DeliveryError, Destination};
+use esmd::event::failure::FailureRecord;
 use esmd::event::response::Reply;
 use esmd::source::{Receiver, Source, SourceError};
 use esmd::store::{Lease, LeaseRow, StateStore, StoreError, StoredMapping};
@@ -114,6 +116,12 @@ impl Target for Wired<dyn Target> {
 
     fn invoke(&self, payload: Bytes, start_before: Option<Timestamp>) -> BoxFuture<'_, Reply> {
         Box::pin(self.wire.carry(self.inner.invoke(payload, start_before)))
+    }
+}
+
+impl Destination for Wired<dyn Destination> {
+    fn deliver<'a>(&'a self, failure: &'a FailureRecord) -> BoxFuture<'a, Result<(), DeliveryError>> {
+        Box::pin(self.wire.carry(self.inner.deliver(failure)))
     }
 }
 
