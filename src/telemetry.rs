@@ -29,6 +29,8 @@ const COUNTERS: &[(&str, &str)] = &[
     (RECORDS_INVOKED, "Records handed to the target, once per attempt"),
     (RECORDS_FAILED, "Records in attempts that did not succeed, by reason"),
     (RECORDS_DROPPED, "Records of a stream that were given up, by reason"),
+    (RECORDS_DELIVERED_TO_DESTINATION, "Records of discarded batches that a destination was told of"),
+    (DESTINATION_FAILURES, "Failure records that a destination did not take"),
     (RECORDS_DELETED, "Messages deleted from the queue after they were processed"),
     (RECORDS_RETURNED, "Messages given back to the queue without having been invoked"),
     (RECORDS_LET_GO, "Messages let go, because their lease ended before they were invoked"),
@@ -65,6 +67,8 @@ const RECORDS_POLLED: &str = "esmd_records_polled_total";
 const RECORDS_INVOKED: &str = "esmd_records_invoked_total";
 const RECORDS_FAILED: &str = "esmd_records_failed_total";
 const RECORDS_DROPPED: &str = "esmd_records_dropped_total";
+const RECORDS_DELIVERED_TO_DESTINATION: &str = "esmd_records_delivered_to_destination_total";
+const DESTINATION_FAILURES: &str = "esmd_destination_failures_total";
 const RECORDS_DELETED: &str = "esmd_records_deleted_total";
 const RECORDS_RETURNED: &str = "esmd_records_returned_total";
 const RECORDS_LET_GO: &str = "esmd_records_let_go_total";
@@ -291,6 +295,18 @@ impl MappingMetrics {
     pub fn dropped(&self, records: u64, reason: DiscardReason) {
         let labels = [("mapping", self.mapping.clone()), ("reason", reason.name().to_owned())];
         counter!(RECORDS_DROPPED, &labels).increment(records);
+    }
+
+    /// A destination was told of discarded records.
+    pub fn delivered_to_destination(&self, records: u64, destination_type: &'static str) {
+        let labels = [("mapping", self.mapping.clone()), ("destination_type", destination_type.to_owned())];
+        counter!(RECORDS_DELIVERED_TO_DESTINATION, &labels).increment(records);
+    }
+
+    /// A destination did not take a failure record.
+    pub fn destination_failed(&self, destination_type: &'static str) {
+        let labels = [("mapping", self.mapping.clone()), ("destination_type", destination_type.to_owned())];
+        counter!(DESTINATION_FAILURES, &labels).increment(1);
     }
 
     /// The queue deleted a message.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::board::Board;
-use super::discarding::Discarding;
+use super::discarding::{Discarding, Reporting};
 use super::receiving::Receiving;
 use super::saving::Saving;
 use super::settling::{Settling, Told};
@@ -44,6 +44,8 @@ pub(super) struct Surroundings {
     pub(super) store: Arc<dyn StateStore>,
     pub(super) metrics: MappingMetrics,
     pub(super) board: Board,
+    /// Who is told of discarded batches.
+    pub(super) reporting: Option<Reporting>,
     /// Whether the function's answer may name the records that failed.
     pub(super) reports_failures: bool,
     pub(super) settings: Settings,
@@ -104,7 +106,7 @@ impl ConsumerTask {
         checkpoint: &Checkpoint,
         stop: CancellationToken,
     ) -> Self {
-        let Surroundings { clock, source, store, metrics, settings, .. } = &surroundings;
+        let Surroundings { clock, source, store, metrics, board, reporting, settings, .. } = &surroundings;
         let (receivers, empty_receive) = match settings.kind {
             Kind::Queue => (QUEUE_RECEIVERS, QUEUE_EMPTY_RECEIVE),
             Kind::Stream => (1, Duration::ZERO), // its receiver keeps the source's pace
@@ -124,7 +126,14 @@ impl ConsumerTask {
             ),
             settling: Settling::new(Arc::clone(source), clock.clone()),
             saving: Saving::new(Arc::clone(store), lease.clone(), clock.clone()),
-            discarding: Discarding::new(metrics.clone()),
+            discarding: Discarding::new(
+                lease.clone(),
+                reporting.clone(),
+                clock.clone(),
+                board.clone(),
+                metrics.clone(),
+                settings.seed,
+            ),
             running: JoinSet::new(),
             stop,
             draining: false,
@@ -163,6 +172,9 @@ impl ConsumerTask {
                 () = self.stop.cancelled(), if !self.draining => self.begin_drain(),
                 Some(invoked) = self.running.join_next() => self.on_invoked(unwind(invoked)),
                 told = self.settling.next() => self.on_told(told),
+                (batch, delivered) = self.discarding.next() => {
+                    self.consumer.handle_discarded(self.now(), batch, delivered);
+                }
                 saved = self.saving.next() => if self.on_saved(saved).is_break() { return Finish::LeaseLost },
                 received = self.receiving.next() => self.on_received(received),
                 () = self.surroundings.clock.sleep_until(Some(wake)) => {} // the loop's first lines act
@@ -180,8 +192,9 @@ impl ConsumerTask {
                 Action::Invoke { batch, start_before } => self.invoke(batch, start_before),
                 Action::Settle(settlement) => self.settling.push(settlement),
                 Action::Discard { batch, reason } => {
-                    self.discarding.report(self.now(), &batch, reason);
-                    self.consumer.handle_discarded(self.now(), batch.id, true);
+                    if self.discarding.start(&batch, reason) {
+                        self.consumer.handle_discarded(self.now(), batch.id, true);
+                    }
                 }
             }
         }

@@ -1,50 +1,229 @@
-//! Gives up records of a stream: counts and logs them. Where the mapping has no destination that is all; they are
-//! discarded as soon as that is said.
+//! Gives up records of a stream: says so in log and metrics, and to the mapping's destination if it has one. Owns the
+//! running deliveries. A failure record is made once and kept until it was taken, so that a repeated delivery is
+//! recognisable as such.
 
-use tracing::warn;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+use uuid::{Builder, Uuid};
+
+use super::board::Board;
+use crate::clock::Clock;
 use crate::core::Timestamp;
 use crate::core::action::DiscardReason;
-use crate::core::batch::Batch;
-use crate::core::record::Origin;
+use crate::core::batch::{Batch, BatchId};
+use crate::core::outcome::{Answer, FunctionResponse};
+use crate::core::record::{Origin, Record, SequenceNumber};
+use crate::destination::{DeliveryError, Destination};
+use crate::event;
+use crate::event::failure::{BatchInfo, Condition, FailureRecord, ResponseContext};
 use crate::log_limit::LogLimit;
-use crate::telemetry::MappingMetrics;
+use crate::mapping::StreamKind;
+use crate::mapping::on_failure::Undeliverable;
+use crate::store::Lease;
+use crate::telemetry::{MappingMetrics, chain};
+
+/// Where a mapping's failure records go, and what they tell of the mapping.
+#[derive(Clone)]
+pub(super) struct Reporting {
+    pub(super) destination: Arc<dyn Destination>,
+    pub(super) undeliverable: Undeliverable,
+    pub(super) destination_type: &'static str,
+    pub(super) stream_kind: StreamKind,
+    pub(super) stream_arn: String,
+    pub(super) function_arn: String,
+}
 
 /// What one consumer gives up.
 pub(super) struct Discarding {
+    lease: Lease,
+    reporting: Option<Reporting>,
+    clock: Clock,
+    board: Board,
     metrics: MappingMetrics,
-    log: LogLimit,
+    /// Makes this process's ids differ from every other's.
+    seed: u64,
+    /// Discards that are not confirmed yet.
+    pending: BTreeMap<BatchId, Pending>,
+    running: JoinSet<(BatchId, Result<(), DeliveryError>)>,
+    discard_log: LogLimit,
+    delivery_log: LogLimit,
+}
+
+struct Pending {
+    record: Arc<FailureRecord>,
+    reason: DiscardReason,
 }
 
 impl Discarding {
-    pub(super) fn new(metrics: MappingMetrics) -> Self {
-        Self { metrics, log: LogLimit::default() }
+    pub(super) fn new(
+        lease: Lease,
+        reporting: Option<Reporting>,
+        clock: Clock,
+        board: Board,
+        metrics: MappingMetrics,
+        seed: u64,
+    ) -> Self {
+        Self {
+            lease,
+            reporting,
+            clock,
+            board,
+            metrics,
+            seed,
+            pending: BTreeMap::new(),
+            running: JoinSet::new(),
+            discard_log: LogLimit::default(),
+            delivery_log: LogLimit::default(),
+        }
     }
 
-    /// Nobody will process these records.
-    pub(super) fn report(&mut self, now: Timestamp, batch: &Batch, reason: DiscardReason) {
-        self.metrics.dropped(batch.len() as u64, reason);
-        if let Some(suppressed) = self.log.permit(now) {
-            let (first, last) = numbers(batch);
+    /// Begins to give up a batch, or tries again. True if that is all: nobody is to be told.
+    pub(super) fn start(&mut self, batch: &Batch, reason: DiscardReason) -> bool {
+        if !self.pending.contains_key(&batch.id) {
+            self.say(batch, reason);
+        }
+        let Some((reporting, condition)) = self.reporting.as_ref().zip(condition(reason)) else {
+            self.metrics.dropped(batch.len() as u64, reason);
+            return true;
+        };
+        let destination = Arc::clone(&reporting.destination);
+        let make = || Pending { record: Arc::new(self.record(reporting, batch, condition)), reason };
+        let record = match self.pending.get(&batch.id) {
+            Some(pending) => Arc::clone(&pending.record),
+            None => {
+                let pending = make();
+                let record = Arc::clone(&pending.record);
+                self.pending.insert(batch.id, pending);
+                record
+            }
+        };
+        let id = batch.id;
+        self.running.spawn(async move { (id, destination.deliver(&record).await) });
+        false
+    }
+
+    /// The next batch whose delivery ended, and whether its records may be passed. Pends while none runs.
+    pub(super) async fn next(&mut self) -> (BatchId, bool) {
+        match self.running.join_next().await {
+            Some(Ok((id, delivered))) => (id, self.on_delivered(id, delivered)),
+            Some(Err(failed)) => std::panic::resume_unwind(failed.into_panic()),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn on_delivered(&mut self, id: BatchId, delivered: Result<(), DeliveryError>) -> bool {
+        let reporting = self.reporting.as_ref().expect("only with a destination something is delivered");
+        let Pending { record, reason } = &self.pending[&id];
+        let records = record.batch.size as u64;
+        let is_over = match &delivered {
+            Ok(()) => {
+                self.metrics.delivered_to_destination(records, reporting.destination_type);
+                self.board.set_obstacle(self.lease.mapping, None);
+                true
+            }
+            Err(failed) => {
+                self.metrics.destination_failed(reporting.destination_type);
+                self.board.set_obstacle(self.lease.mapping, Some(chain(failed)));
+                let drops = reporting.undeliverable == Undeliverable::Drop;
+                if let Some(suppressed) = self.delivery_log.permit(self.clock.now()) {
+                    let then = if drops { "the records are dropped" } else { "the lane waits and tries again" };
+                    error!(error = %chain(failed), reason = failed.reason(), records, suppressed, then, "not delivered");
+                }
+                drops
+            }
+        };
+        if is_over {
+            self.metrics.dropped(records, *reason);
+            self.pending.remove(&id);
+        }
+        is_over
+    }
+
+    fn say(&mut self, batch: &Batch, reason: DiscardReason) {
+        if let Some(suppressed) = self.discard_log.permit(self.clock.now()) {
+            let (first, last) = ends(batch);
             warn!(
                 reason = reason.name(),
                 records = batch.len(),
                 attempts = batch.attempts,
-                first,
-                last,
+                first = number(first).as_str(),
+                last = number(last).as_str(),
                 suppressed,
                 "records given up: nobody processes them"
             );
         }
     }
+
+    fn record(&self, reporting: &Reporting, batch: &Batch, condition: Condition) -> FailureRecord {
+        let (first, last) = ends(batch);
+        let now = self.clock.now();
+        let answer = batch.last_answer.as_deref();
+        let request_id = answer.and_then(|answer| answer.request_id.clone());
+        FailureRecord {
+            id: self.new_id(batch.id, now, "id"),
+            mapping: self.lease.mapping.to_string().into(),
+            request_id: request_id.unwrap_or_else(|| self.new_id(batch.id, now, "request")),
+            function_arn: reporting.function_arn.clone(),
+            condition,
+            invoke_count: batch.attempts,
+            response: answer.filter(|_| condition == Condition::RetryAttemptsExhausted).and_then(response),
+            discarded_at: now,
+            batch: BatchInfo {
+                kind: reporting.stream_kind,
+                shard: self.lease.shard.clone(),
+                first_sequence_number: number(first).clone(),
+                last_sequence_number: number(last).clone(),
+                first_arrived_at: first.arrived_at,
+                last_arrived_at: last.arrived_at,
+                size: batch.len(),
+                stream_arn: reporting.stream_arn.clone(),
+            },
+            payload: event::payload(batch.elements()),
+        }
+    }
+
+    /// A UUID that no other discard has, and that the same seed gives again.
+    fn new_id(&self, batch: BatchId, now: Timestamp, purpose: &str) -> String {
+        let part = |half: u8| {
+            let mut hasher = DefaultHasher::new();
+            (self.seed, self.lease.epoch, batch.number(), now.as_millis(), purpose, half).hash(&mut hasher);
+            hasher.finish()
+        };
+        let random = Uuid::from_u64_pair(part(0), part(1)).into_bytes();
+        Builder::from_random_bytes(random).into_uuid().to_string()
+    }
 }
 
-/// The first and the last sequence number.
-fn numbers(batch: &Batch) -> (&str, &str) {
-    let mut numbers = batch.records().filter_map(|record| match &record.origin {
-        Origin::Position(position) => Some(position.sequence_number.as_str()),
-        Origin::Message { .. } => None,
-    });
-    let first = numbers.next().unwrap_or_default();
-    (first, numbers.last().unwrap_or(first))
+/// What is told of a discard; `None` if nobody is told.
+fn condition(reason: DiscardReason) -> Option<Condition> {
+    match reason {
+        DiscardReason::RetryAttemptsExhausted => Some(Condition::RetryAttemptsExhausted),
+        DiscardReason::RecordAgeExceeded => Some(Condition::RecordAgeExceeded),
+        DiscardReason::Expired => None,
+    }
 }
+
+fn response(answer: &Answer) -> Option<ResponseContext> {
+    let FunctionResponse { executed_version, function_error } = answer.response.clone()?;
+    let executed_version = executed_version.unwrap_or_else(|| UNNAMED_VERSION.to_owned());
+    Some(ResponseContext { executed_version, function_error })
+}
+
+fn ends(batch: &Batch) -> (&Record, &Record) {
+    let first = batch.records().next().expect("a batch is never empty");
+    (first, batch.records().last().unwrap_or(first))
+}
+
+fn number(record: &Record) -> &SequenceNumber {
+    match &record.origin {
+        Origin::Position(position) => &position.sequence_number,
+        Origin::Message { .. } => unreachable!("only a stream's records are given up"),
+    }
+}
+
+/// What a host that does not say which version it ran has run.
+const UNNAMED_VERSION: &str = "$LATEST";

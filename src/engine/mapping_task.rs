@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::board::Board;
 use super::consumer_task::{ConsumerTask, Finish, Surroundings};
+use super::discarding::Reporting;
 use crate::clock::{Clock, doubling};
 use crate::connect::Connector;
 use crate::core::Timestamp;
@@ -131,11 +132,26 @@ impl MappingTask {
             store: Arc::clone(&self.shared.store),
             metrics: self.metrics.clone(),
             board: self.shared.board.clone(),
+            reporting: self.reporting(&function),
             reports_failures: self.mapping.reports_failures,
             settings: Settings::of(&self.mapping, event::ELEMENT_BYTES_MAX, retention, self.shared.seed),
         };
         self.refresh(&surroundings).await?;
         Ok(Connection { function, surroundings })
+    }
+
+    /// Who is told of the batches that this mapping discards.
+    fn reporting(&self, function: &Function) -> Option<Reporting> {
+        let SourceSettings::Stream(stream) = &self.mapping.source else { return None };
+        let on_failure = stream.on_failure.as_ref()?;
+        Some(Reporting {
+            destination: self.shared.connector.destination(&self.mapping)?,
+            undeliverable: on_failure.undeliverable,
+            destination_type: on_failure.destination.kind().name(),
+            stream_kind: stream.kind,
+            stream_arn: stream.arn.as_str().to_owned(),
+            function_arn: function.arn.clone(),
+        })
     }
 
     /// Keeps a consumer running for every shard that may be read, until the mapping is stopped or its function changed.

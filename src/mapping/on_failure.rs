@@ -44,6 +44,18 @@ pub enum DestinationKind {
     S3,
 }
 
+impl DestinationKind {
+    /// The value of the label `destination_type` in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqs => "sqs",
+            Self::Sns => "sns",
+            Self::S3 => "s3",
+        }
+    }
+}
+
 /// The text names no destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationArnError {

@@ -18,7 +18,7 @@ use esmd::destination::{DeliveryError, Destination};
 use esmd::event::failure::{BatchInfo, Condition, FailureRecord, ResponseContext};
 use esmd::mapping::on_failure::{OnFailure, Undeliverable};
 use esmd::mapping::{
-    Batching, EsmdSettings, EventSourceMapping, SourceSettings, StartingPosition, StreamKind, StreamSettings,
+    Batching, EsmdSettings, EventSourceMapping, Retries, SourceSettings, StartingPosition, StreamKind, StreamSettings,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -420,6 +420,7 @@ fn mapping(destination: Option<&str>) -> EventSourceMapping {
         kind: StreamKind::Kinesis,
         starting_position: StartingPosition::TrimHorizon,
         parallelization_factor: 1,
+        retries: Retries::default(),
         on_failure: destination
             .map(|arn| OnFailure { destination: arn.parse().unwrap(), undeliverable: Undeliverable::Keep }),
     });
@@ -427,6 +428,7 @@ fn mapping(destination: Option<&str>) -> EventSourceMapping {
         source,
         function: "worker".parse().unwrap(),
         batching: Batching { size: 1, window: Duration::ZERO },
+        reports_failures: false,
         enabled: true,
         esmd: EsmdSettings::default(),
     }

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use esmd::event::failure::Condition;
 use esmd::mapping::Retries;
+use esmd::mapping::on_failure::Undeliverable;
 
+use crate::fakes::destination::Hitch;
 use crate::fakes::target::{Answer, Invocation};
-use crate::world::{World, seconds, sleep};
+use crate::world::{MAPPING, World, seconds, sleep};
 
 /// Invariants 70 to 72, 86
 #[tokio::test(start_paused = true)]
@@ -67,6 +70,94 @@ async fn records_that_waited_too_long_are_given_up() {
     life.drain().await;
 
     assert_eq!(world.target.succeeded(), ["5", "6", "7", "8", "9"]);
+}
+
+/// Invariants 79 to 82, 86
+#[tokio::test(start_paused = true)]
+async fn a_destination_is_told_of_what_is_given_up() {
+    let world = World::of_stream(1).await.with_batch_size(4).with_destination(Undeliverable::Keep);
+    let world = world.with_retries(Retries { maximum_attempts: Some(1), bisect: true, ..Retries::default() });
+    world.target.answer(failing_on(&["5"]));
+    world.put(0..8, 1);
+    let life = world.start();
+
+    world.until_delivered([0, 1, 2, 3, 4, 6, 7]).await;
+    life.drain().await;
+
+    let [failure] = &world.destination.delivered()[..] else { panic!("one record") };
+    assert_eq!((failure.condition, failure.invoke_count), (Condition::RetryAttemptsExhausted, 2));
+    assert_eq!(failure.batch.size, 1);
+    assert_eq!(failure.batch.first_sequence_number, failure.batch.last_sequence_number);
+    assert_eq!(failure.mapping.as_ref(), MAPPING.to_string());
+    assert_eq!(failure.function_arn, "arn:aws:lambda:eu-west-1:111111111111:function:worker");
+    let response = failure.response.clone().expect("the function answered");
+    assert_eq!(
+        (response.executed_version.as_str(), response.function_error.as_deref()),
+        ("$LATEST", Some("Unhandled"))
+    );
+}
+
+/// Where AWS would lose the records, their lane waits, other keys go on, and no checkpoint passes them; a crash repeats
+/// them.
+#[tokio::test(start_paused = true)]
+async fn while_a_destination_is_down_nothing_is_lost_and_other_keys_go_on() {
+    let world = World::of_stream(1).await.with_lanes(2).with_destination(Undeliverable::Keep);
+    let world = world.with_retries(Retries { maximum_attempts: Some(0), ..Retries::default() });
+    world.target.answer(failing_on(&["0"]));
+    world.destination.set_missing(true);
+    world.put(0..20, 2);
+    let shard = world.source.shard_of("key-0");
+    let life = world.start();
+
+    world.until_delivered((0..10).map(|number| 2 * number + 1)).await;
+    sleep(seconds(600)).await;
+    let covered = world.source.covered(&shard, &world.checkpoint(&shard).await);
+    assert!(covered.iter().all(|body| body.parse::<u32>().unwrap() % 2 == 1), "{covered:?}");
+    life.crash().await;
+    assert!(world.destination.delivered().is_empty());
+
+    world.destination.set_missing(false);
+    let life = world.start();
+    world.until_delivered(1..20).await;
+    life.drain().await;
+    assert_eq!(world.destination.delivered().len(), 1);
+    world.assert_first_deliveries_in_order();
+}
+
+/// A lane that waits for its destination goes on where it was; each discard is told once.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_is_repeated_until_it_is_taken() {
+    let world = World::of_stream(1).await.with_destination(Undeliverable::Keep);
+    let world = world.with_retries(Retries { maximum_attempts: Some(0), ..Retries::default() });
+    world.target.answer(failing_on(&["0", "1"]));
+    world.destination.hitch(3, Hitch::Transient);
+    world.put(0..3, 1);
+    let life = world.start();
+
+    world.until_delivered([2]).await;
+    life.drain().await;
+
+    let delivered = world.destination.delivered();
+    assert_eq!(delivered.len(), 2);
+    assert_ne!(delivered[0].id, delivered[1].id, "each discard has its own");
+}
+
+/// Invariant 85: AWS's own behaviour, if it is asked for.
+#[tokio::test(start_paused = true)]
+async fn under_drop_a_failed_delivery_loses_the_records_and_blocks_nothing() {
+    let world = World::of_stream(1).await.with_destination(Undeliverable::Drop);
+    let world = world.with_retries(Retries { maximum_attempts: Some(0), ..Retries::default() });
+    world.target.answer(failing_on(&["0"]));
+    world.destination.set_missing(true);
+    world.put(0..3, 1);
+    let shard = world.source.shard_of("key-0");
+    let life = world.start();
+
+    world.until_delivered(1..3).await;
+    life.drain().await;
+
+    assert!(world.destination.delivered().is_empty());
+    assert_eq!(world.source.covered(&shard, &world.checkpoint(&shard).await), ["0", "1", "2"]);
 }
 
 fn failing_on(bad: &'static [&'static str]) -> impl FnMut(&Invocation) -> Answer + Send + 'static {

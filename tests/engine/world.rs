@@ -10,6 +10,7 @@ use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::ShardId;
 use esmd::engine::{Board, CutOff, Desired, Engine, Shared};
+use esmd::mapping::on_failure::{OnFailure, Undeliverable};
 use esmd::mapping::state::MappingState;
 use esmd::mapping::{
     Batching, EsmdSettings, EventSourceMapping, QueueSettings as MappingOfQueue, Retries, SourceSettings,
@@ -74,6 +75,14 @@ impl World<FakeStream> {
     pub fn with_retries(mut self, retries: Retries) -> Self {
         let SourceSettings::Stream(stream) = &mut self.mapping.source else { unreachable!() };
         stream.retries = retries;
+        self
+    }
+
+    /// Discarded batches are reported to the fake.
+    pub fn with_destination(mut self, undeliverable: Undeliverable) -> Self {
+        let SourceSettings::Stream(stream) = &mut self.mapping.source else { unreachable!() };
+        let destination = "arn:aws:sqs:eu-west-1:111111111111:failed".parse().unwrap();
+        stream.on_failure = Some(OnFailure { destination, undeliverable });
         self
     }
 

@@ -58,7 +58,7 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::other("BisectBatchOnFunctionError", STREAMS),
     Member::other("DestinationConfig.OnSuccess.Destination", STREAMS)
         .never("OnSuccess configuration is not supported for event source mappings."),
-    Member::other("DestinationConfig.OnFailure.Destination", STREAMS).later(),
+    Member::other("DestinationConfig.OnFailure.Destination", STREAMS),
     Member::number("ProvisionedPollerConfig.MinimumPollers", QUEUES, 1, 200).later(),
     Member::number("ProvisionedPollerConfig.MaximumPollers", QUEUES, 1, 2_000).later(),
     Member::other("ProvisionedPollerConfig.PollerGroupName", QUEUES).later(),
