@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::fakes::destination::FakeDestination;
 
-/// Where destinations are, and for what esmd's requests must be signed although another region is configured.
+/// Where the destinations are, though another region is configured.
 const REGION: &str = "eu-west-1";
 const CONFIGURED_REGION: &str = "us-east-1";
 
@@ -278,7 +278,7 @@ impl Place {
         connector(address).await.destination(&mapping(Some(&self.arn))).expect("the mapping has a destination")
     }
 
-    /// What it took, of a queue or topic with the chance that more comes.
+    /// What it took, after a queue had the time to show more than one message.
     async fn taken(&self) -> Vec<String> {
         self.taken_at_least(1).await
     }

@@ -1,6 +1,7 @@
 //! Stand-ins in memory for everything outside the engine: a queue, a stream, a function, a destination, and the wire
-//! that leads to them. They keep the rules of their traits (the contract suites run on them) and know no thread, no real time and no
-//! randomness: time is tokio's clock, everything is ordered, every fault is asked for. Cloning a fake shares it.
+//! that leads to them. They keep the rules of their traits (the contract suites run on them) and know no thread, no real
+//! time and no randomness: time is tokio's clock, everything is ordered, every fault is asked for. Cloning a fake shares
+//! it.
 
 // Every target compiles this module anew and uses a part of it; and a failure here is a failed test.
 #![allow(dead_code, clippy::unwrap_used)]
