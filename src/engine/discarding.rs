@@ -91,16 +91,9 @@ impl Discarding {
             return true;
         };
         let destination = Arc::clone(&reporting.destination);
-        let make = || Pending { record: Arc::new(self.record(reporting, batch, condition)), reason };
-        let record = match self.pending.get(&batch.id) {
-            Some(pending) => Arc::clone(&pending.record),
-            None => {
-                let pending = make();
-                let record = Arc::clone(&pending.record);
-                self.pending.insert(batch.id, pending);
-                record
-            }
-        };
+        let known = self.pending.get(&batch.id).map(|pending| Arc::clone(&pending.record));
+        let record = known.unwrap_or_else(|| Arc::new(self.record(reporting, batch, condition)));
+        self.pending.insert(batch.id, Pending { record: Arc::clone(&record), reason });
         let id = batch.id;
         self.running.spawn(async move { (id, destination.deliver(&record).await) });
         false
@@ -109,17 +102,17 @@ impl Discarding {
     /// The next batch whose delivery ended, and whether its records may be passed. Pends while none runs.
     pub(super) async fn next(&mut self) -> (BatchId, bool) {
         match self.running.join_next().await {
-            Some(Ok((id, delivered))) => (id, self.on_delivered(id, delivered)),
+            Some(Ok((id, delivered))) => (id, self.on_delivered(id, &delivered)),
             Some(Err(failed)) => std::panic::resume_unwind(failed.into_panic()),
             None => std::future::pending().await,
         }
     }
 
-    fn on_delivered(&mut self, id: BatchId, delivered: Result<(), DeliveryError>) -> bool {
+    fn on_delivered(&mut self, id: BatchId, delivered: &Result<(), DeliveryError>) -> bool {
         let reporting = self.reporting.as_ref().expect("only with a destination something is delivered");
         let Pending { record, reason } = &self.pending[&id];
         let records = record.batch.size as u64;
-        let is_over = match &delivered {
+        let is_over = match delivered {
             Ok(()) => {
                 self.metrics.delivered_to_destination(records, reporting.destination_type);
                 self.board.set_obstacle(self.lease.mapping, None);

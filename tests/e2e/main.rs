@@ -15,6 +15,7 @@ mod kinesis;
 mod load;
 mod mapping_api;
 mod partial;
+mod poison;
 mod reload;
 mod reshard;
 mod restart;

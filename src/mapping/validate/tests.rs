@@ -77,11 +77,9 @@ fn every_number_has_its_bounds() {
 
 #[test]
 fn numbers_of_later_versions_are_judged_by_their_bounds_too() {
-    for (member, highest) in [("TumblingWindowInSeconds", 900)] {
-        let found = rules(validate(stream(nested(member, highest + 1))));
-        assert_eq!(found[0].1, format!("Member must have value less than or equal to {highest}"));
-        assert_eq!(found[1].1, format!("{member} is not supported yet by this version of esmd"));
-    }
+    let found = rules(validate(stream(json!({"TumblingWindowInSeconds": 901}))));
+    assert_eq!(found[0].1, "Member must have value less than or equal to 900");
+    assert_eq!(found[1].1, "TumblingWindowInSeconds is not supported yet by this version of esmd");
 }
 
 /// `docs/semantics.md` 1.7
@@ -232,14 +230,70 @@ fn minus_one_is_no_limit() {
     assert_eq!(stream.retries, Retries::default());
 }
 
+/// `docs/semantics.md` 6.7
+#[test]
+fn a_streams_destination_reaches_the_mapping() {
+    for arn in [
+        "arn:aws:sqs:us-east-1:210987654321:failed",
+        "arn:aws:sns:eu-west-1:123456789012:failed",
+        "arn:aws:s3:::failed",
+    ] {
+        for document in [stream, table] {
+            let on_failure = on_failure(validate(document(destination(arn)))).expect("a destination");
+            assert_eq!((on_failure.destination.as_str(), on_failure.undeliverable), (arn, Undeliverable::Keep));
+        }
+    }
+}
+
+/// `docs/semantics.md` 1.3 and 1.9
+#[test]
+fn an_empty_destination_is_none() {
+    for none in [destination(""), json!({"DestinationConfig": {"OnFailure": {}}}), json!({"DestinationConfig": {}})] {
+        assert_eq!(on_failure(validate(stream(none))), None);
+    }
+}
+
+/// `docs/semantics.md` 6.7
+#[test]
+fn a_destination_that_fails_keeps_the_batch_unless_dropping_is_asked_for() {
+    for (given, undeliverable) in
+        [("", Undeliverable::Keep), ("Keep", Undeliverable::Keep), ("Drop", Undeliverable::Drop)]
+    {
+        let document = stream(merged(destination(DESTINATION), json!({"Esmd": {"OnDestinationFailure": given}})));
+        assert_eq!(on_failure(validate(document)).expect("a destination").undeliverable, undeliverable, "{given}");
+    }
+    assert_refused(
+        stream(merged(destination(DESTINATION), json!({"Esmd": {"OnDestinationFailure": "drop"}}))),
+        "Esmd.OnDestinationFailure",
+        "must be Keep or Drop",
+    );
+    assert_refused(
+        stream(json!({"Esmd": {"OnDestinationFailure": "Keep"}})),
+        "Esmd.OnDestinationFailure",
+        "needs DestinationConfig.OnFailure.Destination",
+    );
+}
+
+/// `docs/semantics.md` 1.3, 1.7 and 6.7
+#[test]
+fn what_cannot_be_a_destination_is_refused() {
+    let member = "DestinationConfig.OnFailure.Destination";
+    let refused = |arn: &str, rule: &str| assert_refused(stream(destination(arn)), member, rule);
+    refused(&format!("{DESTINATION}.fifo"), "must be a standard queue or topic, not a FIFO one");
+    refused(&"a".repeat(351), "Member must have length less than or equal to 350");
+    let function = "arn:aws:lambda:eu-west-1:123456789012:function:fn";
+    let found = rules(validate(stream(destination(function))));
+    assert!(found[0].1.starts_with("must be the ARN of a queue"), "{found:?}");
+    for document in [queue, fifo] {
+        let rule = "Unsupported DestinationConfig parameter for given event source mapping type.";
+        assert_refused(document(destination(DESTINATION)), member, rule);
+    }
+}
+
 #[test]
 fn what_comes_in_a_later_version_is_refused_by_name() {
     for (field, members) in [
         ("FilterCriteria.Filters", json!({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}})),
-        (
-            "DestinationConfig.OnFailure.Destination",
-            json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::failed"}}}),
-        ),
         ("TumblingWindowInSeconds", json!({"TumblingWindowInSeconds": 1})),
         ("KMSKeyArn", json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/k"})),
         ("MetricsConfig.Metrics", json!({"MetricsConfig": {"Metrics": ["EventCount"]}})),
@@ -420,6 +474,7 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
     let window = mapping.batching.window.as_secs();
     assert!((1..=10_000).contains(&mapping.batching.size) && window <= 300);
     match &mapping.source {
+        SourceSettings::Queue(_) if destination_of(document).is_some() => panic!("a queue has no destination"),
         SourceSettings::Queue(queue) if queue.fifo => assert!(mapping.batching.size <= 10 && window == 0),
         SourceSettings::Queue(_) => assert!(mapping.batching.size <= 10 || window > 0),
         SourceSettings::Stream(stream) => {
@@ -427,6 +482,8 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
             assert!(stream.retries.maximum_attempts.is_none_or(|most| most <= 10_000));
             let age = stream.retries.maximum_record_age.map(|age| age.as_secs());
             assert!(age.is_none_or(|seconds| (60..=604_800).contains(&seconds)));
+            let asked_for = destination_of(document);
+            assert_eq!(stream.on_failure.as_ref().map(|set| set.destination.as_str()), asked_for);
             if let StartingPosition::AtTimestamp(moment) = stream.starting_position {
                 assert!((Timestamp::UNIX_EPOCH..=scope().now).contains(&moment));
             }
@@ -440,6 +497,11 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
     }
     assert!(matches!(document.tumbling_window_in_seconds, None | Some(0)));
     assert!(document.tags.as_ref().is_none_or(BTreeMap::is_empty));
+}
+
+fn destination_of(document: &MappingDocument) -> Option<&str> {
+    let on_failure = document.destination_config.as_ref()?.on_failure.as_ref()?;
+    on_failure.destination.as_deref().filter(|arn| !arn.is_empty())
 }
 
 /// Documents with any of the members, mostly with a function and a source that are fine.
@@ -509,6 +571,15 @@ fn table(members: Value) -> Value {
     merged(stream(json!({"EventSourceArn": TABLE_STREAM})), members)
 }
 
+fn destination(arn: &str) -> Value {
+    json!({"DestinationConfig": {"OnFailure": {"Destination": arn}}})
+}
+
+fn on_failure(judged: Result<EventSourceMapping, ValidationErrors>) -> Option<OnFailure> {
+    let SourceSettings::Stream(settings) = judged.expect("nothing is wrong").source else { panic!("a stream") };
+    settings.on_failure
+}
+
 fn merged(mut document: Value, members: Value) -> Value {
     merge(&mut document, members);
     document
@@ -543,4 +614,5 @@ fn assert_refused(document: Value, field: &str, rule: &str) {
     assert_eq!(rules(validate(document)), [(field.to_owned(), rule.to_owned())]);
 }
 
+const DESTINATION: &str = "arn:aws:sqs:eu-west-1:123456789012:failed";
 const TABLE_STREAM: &str = "arn:aws:dynamodb:eu-west-1:123456789012:table/users/stream/2026-01-31T09:30:00.000";

@@ -59,19 +59,19 @@ pub struct Answer {
 
 impl Answer {
     pub fn succeed() -> Self {
-        Self::answer(Bytes::from_static(b"null"), None)
+        Self::answered(Bytes::from_static(b"null"), None)
     }
 
     /// Reports these records as failed.
     pub fn report(identifiers: &[&str]) -> Self {
         let failures = identifiers.iter().map(|identifier| json!({ "itemIdentifier": identifier }));
         let response = json!({"batchItemFailures": failures.collect::<Vec<_>>()});
-        Self::answer(response.to_string().into(), None)
+        Self::answered(response.to_string().into(), None)
     }
 
     pub fn fail() -> Self {
         let payload = Bytes::from_static(br#"{"errorType":"Error","errorMessage":"no"}"#);
-        Self::answer(payload, Some("Unhandled".to_owned()))
+        Self::answered(payload, Some("Unhandled".to_owned()))
     }
 
     pub fn throttle() -> Self {
@@ -86,7 +86,7 @@ impl Answer {
         Self { after, ..self }
     }
 
-    fn answer(payload: Bytes, function_error: Option<String>) -> Self {
+    fn answered(payload: Bytes, function_error: Option<String>) -> Self {
         let executed_version = Some("$LATEST".to_owned());
         Self::of(Reply::Answered { payload, function_error, executed_version, request_id: None })
     }
