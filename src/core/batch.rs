@@ -61,13 +61,16 @@ pub struct Batch {
     pub bytes: usize,
     /// What came of its last attempt, for the failure record; `None` before the first.
     pub last_answer: Option<Arc<Answer>>,
+    /// Its back-off: it is not invoked before this.
+    pub(super) due_at: Timestamp,
     pub(super) entries: Arc<[Arc<Entry>]>,
 }
 
 impl Batch {
     pub(super) fn new(id: BatchId, entries: Vec<Arc<Entry>>) -> Self {
         assert!(!entries.is_empty(), "an empty batch is never invoked (invariant 37)");
-        Self { id, attempts: 0, waits: 0, bytes: bytes(&entries), last_answer: None, entries: entries.into() }
+        let (bytes, due_at) = (bytes(&entries), Timestamp::default());
+        Self { id, attempts: 0, waits: 0, bytes, last_answer: None, due_at, entries: entries.into() }
     }
 
     /// The same batch with fewer records.
@@ -87,7 +90,13 @@ impl Batch {
 
     /// The same records as if they had never been invoked.
     pub(super) fn afresh(self) -> Self {
-        Self { attempts: 0, waits: 0, last_answer: None, ..self }
+        Self { attempts: 0, waits: 0, last_answer: None, due_at: Timestamp::default(), ..self }
+    }
+
+    /// The function ran and failed.
+    pub(super) fn count_attempt(&mut self) {
+        self.attempts += 1;
+        self.waits = 0;
     }
 
     /// How many records it holds, at least one.

@@ -1,5 +1,5 @@
 //! [`Consumer`], the state machine of one leased shard or one queue: records in, actions out. The only file that knows
-//! all parts; `queue.rs` holds what only queues need.
+//! all parts; `attempt.rs` holds what follows from an invocation, `queue.rs` what only queues need.
 //!
 //! Each `handle_*` takes something that happened. After each, empty [`Consumer::poll_action`], then read
 //! [`Consumer::poll_timeout`] and call [`Consumer::handle_timeout`] when it is due (a spurious call is harmless).
@@ -9,18 +9,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Timestamp;
-use super::action::{Action, DiscardReason, Wakeup};
+use super::action::{Action, Wakeup};
 use super::backlog::{Backlog, CutLimits};
 use super::batch::{Batch, BatchId, Entry, Order};
 use super::batching_window::BatchingWindow;
 use super::checkpoint::Checkpoint;
 use super::lane::{Lane, Next, Work};
-use super::outcome::{Answer, Outcome};
 use super::record::{Origin, Received, Record};
-use super::retry::{self, Verdict};
 use super::settings::{Kind, Settings};
 use super::settlement::Settlement;
-use super::visibility::{Place, Visibility};
+use super::visibility::Visibility;
 use super::watermark::{Arrival, Watermark};
 
 /// The state machine of one leased shard or one queue.
@@ -92,66 +90,6 @@ impl Consumer {
             "more came than there was room for (invariant 4)"
         );
         self.ended |= received.ended;
-        self.advance(now);
-    }
-
-    /// An invocation ended. `answer` is what a failure record would tell of it, if it counted as an attempt.
-    pub fn handle_outcome(&mut self, now: Timestamp, id: BatchId, outcome: &Outcome, answer: Option<Arc<Answer>>) {
-        let lane = self.lanes.iter().position(|lane| lane.invokes(id)).expect("an outcome belongs to an invocation");
-        let mut work = self.lanes[lane].take().expect("an invoking lane has a batch");
-        if answer.is_some() {
-            work.current.last_answer = answer;
-        }
-        match retry::decide(self.settings.kind, &self.settings.retry, &work.current, outcome) {
-            Verdict::Settle => {
-                self.settle(&work.current.entries);
-                self.go_on(now, lane, work);
-            }
-            Verdict::Leave(failed) => self.leave_some(&work.current, &failed),
-            Verdict::Progress(settled) => {
-                let settled = work.current.split_off_first(settled, id);
-                self.settle(&settled.entries);
-                work.current = work.current.afresh();
-                self.back_off(now, lane, work, Next::Invoke);
-            }
-            Verdict::Retry => {
-                work.current.attempts += 1;
-                work.current.waits = 0;
-                self.back_off(now, lane, work, Next::Invoke);
-            }
-            Verdict::Split => {
-                let half = work.current.len() / 2;
-                let lower = work.current.split_off_first(half, self.name_batch());
-                let upper = std::mem::replace(&mut work.current, lower.afresh());
-                work.later.push(upper.afresh());
-                self.invoke(now, lane, work);
-            }
-            Verdict::Discard => {
-                work.current.attempts += 1;
-                work.current.waits = 0;
-                self.discard(lane, work, DiscardReason::RetryAttemptsExhausted);
-            }
-            Verdict::Wait => {
-                work.current.waits += 1;
-                self.back_off(now, lane, work, Next::Invoke);
-            }
-        }
-        self.advance(now);
-    }
-
-    /// Records were given up: `delivered` if whoever is to know of them does. Else they are held, and it is tried again.
-    pub fn handle_discarded(&mut self, now: Timestamp, id: BatchId, delivered: bool) {
-        let lane = self.lanes.iter().position(|lane| lane.discards(id)).expect("only what is discarded was discarded");
-        let Lane::Discarding(mut work, reason) = std::mem::take(&mut self.lanes[lane]) else {
-            unreachable!("a lane that discards is discarding")
-        };
-        if delivered {
-            self.settle(&work.current.entries);
-            self.go_on(now, lane, work);
-        } else {
-            work.current.waits += 1;
-            self.back_off(now, lane, work, Next::Discard(reason));
-        }
         self.advance(now);
     }
 
@@ -246,7 +184,7 @@ impl Consumer {
     }
 
     /// Does everything that is possible or due now.
-    fn advance(&mut self, now: Timestamp) {
+    pub(super) fn advance(&mut self, now: Timestamp) {
         self.let_go_expired(now);
         if !self.draining {
             self.retry_due(now);
@@ -269,12 +207,11 @@ impl Consumer {
     fn retry_due(&mut self, now: Timestamp) {
         for index in 0..self.lanes.len() {
             if self.lanes[index].due_at().is_some_and(|due_at| due_at <= now) {
-                let lane = std::mem::take(&mut self.lanes[index]);
-                let Lane::BackingOff { work, next, .. } = lane else {
+                let Lane::BackingOff { work, next, .. } = std::mem::take(&mut self.lanes[index]) else {
                     unreachable!("only a lane that backs off is due")
                 };
                 match next {
-                    Next::Invoke => self.invoke(now, index, work),
+                    Next::Invoke => self.go_on(now, index, work),
                     Next::Discard(reason) => self.discard(index, work, reason),
                 }
             }
@@ -290,7 +227,7 @@ impl Consumer {
             }
             let entries = self.backlog.cut(limits);
             let batch = Batch::new(self.name_batch(), entries);
-            self.invoke(now, index, Work::new(batch));
+            self.go_on(now, index, Work::new(batch));
             self.window.on_cut();
             self.update_window(now);
         }
@@ -328,77 +265,7 @@ impl Consumer {
                 || self.is_full())
     }
 
-    /// Invokes the current part, less what is too old by now. While draining, gives all back.
-    fn invoke(&mut self, now: Timestamp, lane: usize, mut work: Work) {
-        if self.draining {
-            return self.give_back(now, &work);
-        }
-        if let Some((count, reason)) = retry::expired(&self.settings.retry, &work.current, now) {
-            if count < work.current.len() {
-                let expired = work.current.split_off_first(count, self.name_batch());
-                work.later.push(std::mem::replace(&mut work.current, expired));
-            }
-            return self.discard(lane, work, reason);
-        }
-        let attempts_left = self.settings.retry.attempts_max.is_none_or(|most| work.current.attempts < most);
-        assert!(attempts_left, "no batch has more attempts than the policy allows (invariant 5)");
-        let start_before = match &mut self.progress {
-            Progress::Queue(visibility) => {
-                work.current.entries.iter().for_each(|entry| visibility.place(entry.order, Place::Invoked));
-                visibility.first_end(&work.current.entries)
-            }
-            Progress::Stream(_) => None,
-        };
-        self.actions.push_back(Action::Invoke { batch: work.current.clone(), start_before });
-        self.lanes[lane] = Lane::Invoking(work);
-    }
-
-    /// Gives up the current part. What a running invocation leads to is done while draining too, once.
-    fn discard(&mut self, lane: usize, work: Work, reason: DiscardReason) {
-        self.actions.push_back(Action::Discard { batch: work.current.clone(), reason });
-        self.lanes[lane] = Lane::Discarding(work, reason);
-    }
-
-    /// The current part is finished: the next one, if any.
-    fn go_on(&mut self, now: Timestamp, lane: usize, work: Work) {
-        if let Some(work) = work.finish_current() {
-            self.invoke(now, lane, work);
-        }
-    }
-
-    fn settle(&mut self, entries: &[Arc<Entry>]) {
-        for entry in entries {
-            match &mut self.progress {
-                Progress::Stream(watermark) => {
-                    watermark.settle(entry.order);
-                    self.release(entry);
-                }
-                Progress::Queue(_) => self.delete(entry.order),
-            }
-        }
-    }
-
-    /// Keeps the records in their lane until they are tried again, or until the first of them is too old to be; while
-    /// draining, gives them back.
-    fn back_off(&mut self, now: Timestamp, lane: usize, work: Work, next: Next) {
-        if self.draining {
-            return self.give_back(now, &work);
-        }
-        if let Progress::Queue(visibility) = &mut self.progress {
-            work.entries().for_each(|entry| visibility.place(entry.order, Place::Unstarted));
-        }
-        let due = now + retry::delay(&work.current, self.settings.seed);
-        let expiry = retry::expires_at(&self.settings.retry, &work.current).filter(|_| next == Next::Invoke);
-        let until = expiry.filter(|at| *at > now).map_or(due, |at| at.min(due));
-        self.lanes[lane] = Lane::BackingOff { work, until, next };
-    }
-
-    fn give_back(&mut self, now: Timestamp, work: &Work) {
-        let entries: Vec<_> = work.entries().cloned().collect();
-        self.hand_back(now, &entries);
-    }
-
-    fn name_batch(&mut self) -> BatchId {
+    pub(super) fn name_batch(&mut self) -> BatchId {
         let id = self.next_batch;
         self.next_batch = BatchId(id.0 + 1);
         id

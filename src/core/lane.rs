@@ -36,6 +36,8 @@ pub(super) struct Work {
     pub(super) current: Batch,
     /// The parts after it, the next one last.
     pub(super) later: Vec<Batch>,
+    /// Whether any part of the batch was invoked, even if what is left of it never was.
+    pub(super) was_invoked: bool,
 }
 
 /// What is tried again after a back-off.
@@ -47,13 +49,13 @@ pub(super) enum Next {
 
 impl Work {
     pub(super) fn new(batch: Batch) -> Self {
-        Self { current: batch, later: Vec::new() }
+        Self { current: batch, later: Vec::new(), was_invoked: false }
     }
 
     /// What is left when the current part is finished.
     pub(super) fn finish_current(mut self) -> Option<Self> {
         let current = self.later.pop()?;
-        Some(Self { current, later: self.later })
+        Some(Self { current, ..self })
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
@@ -89,8 +91,7 @@ impl Lane {
 
     /// Whether its batch did not succeed at its first invocation.
     pub(super) fn is_retrying(&self) -> bool {
-        let tried = |work: &Work| work.current.attempts + work.current.waits > 0 || !work.later.is_empty();
-        matches!(self, Self::Discarding(..)) || self.work().is_some_and(tried)
+        matches!(self, Self::Discarding(..)) || self.work().is_some_and(|work| work.was_invoked)
     }
 
     /// Whether its current part is the one that was invoked under this name.

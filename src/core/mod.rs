@@ -3,6 +3,7 @@
 //! the invariants that the parts assert.
 
 pub mod action;
+mod attempt;
 mod backlog;
 pub mod batch;
 mod batching_window;

@@ -198,6 +198,50 @@ fn a_back_off_ends_when_its_first_record_is_too_old() {
     }
 }
 
+/// `docs/semantics.md` 6.6: what is given up for its age is no reason to invoke the younger rest before its back-off is
+/// over; it would use up its attempts in no time.
+#[test]
+fn the_younger_rest_of_a_batch_waits_for_its_own_back_off() {
+    let mut shard = Shard::of(aged(60));
+    let records: Vec<_> = (1..=3).map(|name| record(name, START + Duration::from_millis(name as u64))).collect();
+    shard.now = START + Duration::from_millis(59_990);
+    shard.take(records);
+    shard.expect_invoked(&[1, 2, 3]).fail();
+
+    for oldest in [1, 2] {
+        let (batch, reason) = shard.expect_discarded(&[oldest]);
+        assert_eq!((reason, batch.attempts), (DiscardReason::RecordAgeExceeded, 1));
+        assert_eq!(shard.now, START + Duration::from_millis(60_000 + oldest as u64));
+        shard.confirm(&batch);
+    }
+}
+
+/// `docs/semantics.md` 6.6: no back-off where nothing is left to be tried again.
+#[test]
+fn what_is_too_old_when_it_fails_is_given_up_at_once() {
+    let mut shard = Shard::of(aged(60));
+    shard.receive(1..=2);
+    let invocation = shard.expect_invoked(&[1, 2]);
+    invocation.shard.now = START + Duration::from_hours(1);
+    invocation.fail();
+    assert_eq!(shard.expect_discarded(&[1, 2]).0.attempts, 1);
+    assert_eq!(shard.now, START + Duration::from_hours(1));
+}
+
+/// `docs/semantics.md` 6.6: the back-off of a part is not that of the parts after it.
+#[test]
+fn the_upper_half_is_invoked_as_soon_as_the_lower_is_given_up() {
+    let mut shard = Shard::of(RetrySettings { bisect: true, ..aged(60) });
+    shard.take([record(1, START), record(2, START + Duration::from_mins(1))]);
+    shard.expect_invoked(&[1, 2]).fail();
+    let (batch, _) = shard.fail_until_discarded().expect("the first is too old some time");
+    assert_eq!(names(batch.records()), [1]);
+    shard.confirm(&batch);
+    let confirmed_at = shard.now;
+    shard.expect_invoked(&[2]).succeed();
+    assert_eq!(shard.now, confirmed_at);
+}
+
 /// `docs/semantics.md` 6.6: a record that gets too old while the function runs is not touched.
 #[test]
 fn a_success_counts_however_old_the_records_are_by_then() {

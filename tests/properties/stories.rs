@@ -84,10 +84,35 @@ fn a_shard_with_a_thousand_settled_ranges_waits_for_its_retry() {
     assert_eq!(consumer.capacity(), 0);
 }
 
+/// `docs/architecture.md` 4: a batch of which a part is left is one that retries, however new that part is.
+#[test]
+fn a_shard_with_a_thousand_settled_ranges_waits_for_the_rest_of_a_batch() {
+    let pairs = Checkpoint::RANGES_MAX + 1;
+    let settings = Settings { batch_bytes: 2 * BATCH_BYTES, ..settings(Kind::Stream, 2, pairs, Duration::ZERO) };
+    let mut consumer = Consumer::new(settings, Checkpoint::at(UpTo::TrimHorizon));
+    let records = (0..pairs).flat_map(|pair| [record(2 * pair, "poisoned"), record(2 * pair + 1, "good")]);
+    consumer.handle_received(NOW, received(records));
+    let (poisoned, _) = invoked(&mut consumer).expect("a lane takes one key");
+    let (good, _) = invoked(&mut consumer).expect("the other takes the other");
+
+    consumer.handle_outcome(NOW, good, &Outcome::Succeeded, None);
+    consumer.handle_outcome(NOW, poisoned, &Outcome::Partial(vec![1]), None);
+
+    assert_eq!(consumer.status().settled_ranges, Checkpoint::RANGES_MAX);
+    assert_eq!(consumer.capacity(), 0);
+    let (due, _) = consumer.poll_timeout().expect("the rest waits");
+    consumer.handle_timeout(due);
+    assert_eq!(invoked(&mut consumer).map(|(_, names)| names.len()), Some(pairs - 1));
+    assert_eq!(consumer.capacity(), 0);
+}
+
 fn consumer(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Consumer {
+    Consumer::new(settings(kind, lanes, batch_size, window), Checkpoint::at(UpTo::TrimHorizon))
+}
+
+fn settings(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Settings {
     let retry = RetrySettings::default();
-    let settings = Settings { kind, lanes, batch_size, window, batch_bytes: BATCH_BYTES, retry, seed: 0 };
-    Consumer::new(settings, Checkpoint::at(UpTo::TrimHorizon))
+    Settings { kind, lanes, batch_size, window, batch_bytes: BATCH_BYTES, retry, seed: 0 }
 }
 
 /// The next batch, if the next action is an invocation.
