@@ -5,17 +5,19 @@
 //! Numbers in failures are the invariants of `docs/architecture.md` 5 up to 8, those of `docs/semantics.md` 9 above.
 
 mod checks;
+mod lane;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use esmd::core::Timestamp;
+use esmd::core::action::DiscardReason;
 use esmd::core::batch::{Batch, BatchId};
 use esmd::core::checkpoint::{Checkpoint, PositionRange};
 use esmd::core::outcome::Outcome;
 use esmd::core::record::{OrderingKey, Origin, Received, Record};
 use esmd::core::settings::{Kind, Settings};
 use esmd::core::settlement::Settlement;
+use lane::{Lane, Part, State};
 
 use super::source::{first_above, name, names, number, position};
 
@@ -52,6 +54,7 @@ struct Item {
     bytes: usize,
     /// Of its latest receive; 0 for a stream's.
     receipt: usize,
+    arrived_at: Timestamp,
     /// When its lease ends; never for a stream's.
     ends_at: Timestamp,
     /// It was waiting when a window ended.
@@ -63,21 +66,6 @@ struct Item {
 enum Key {
     Shared(OrderingKey),
     Own(usize),
-}
-
-/// A lane with a batch. An idle one is not in the list.
-struct Lane {
-    id: BatchId,
-    items: Vec<Item>,
-    attempts: u32,
-    waits: u32,
-    state: LaneState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LaneState {
-    Invoking,
-    BackingOff { since: Timestamp, longest: Duration },
 }
 
 struct Settling {
@@ -121,34 +109,43 @@ impl Model {
     }
 
     pub fn end_invocation(&mut self, now: Timestamp, id: BatchId, outcome: &Outcome) {
-        let index = self.lanes.iter().position(|lane| lane.id == id).expect("it runs");
-        let mut lane = self.lanes.remove(index);
-        let (first, longest, doublings) = match (outcome, self.settings.kind) {
-            (Outcome::Succeeded, Kind::Stream) => {
-                return self.shard.settled.extend(lane.items.iter().map(|item| item.name));
-            }
-            (Outcome::Succeeded, Kind::Queue) => {
-                return self.tell_all(lane.items, Means::Delete);
-            }
+        let mut lane = self.remove_lane(id);
+        let settings = self.settings;
+        match (outcome, settings.kind) {
+            (Outcome::Succeeded, Kind::Queue) => return self.tell_all(lane.into_items(), Means::Delete),
             (Outcome::Failed(_), Kind::Queue) => {
-                return lane.items.iter().for_each(|item| self.forget_successors(item));
+                return lane.into_items().iter().for_each(|item| self.forget_successors(item));
             }
-            (Outcome::Failed(_), Kind::Stream) => {
-                (lane.attempts, lane.waits) = (lane.attempts + 1, 0);
-                (1_000, 60_000, lane.attempts - 1)
+            (Outcome::Partial(failed), Kind::Queue) => {
+                for (place, item) in lane.into_items().into_iter().enumerate() {
+                    if failed.contains(&place) {
+                        self.forget_successors(&item);
+                    } else {
+                        self.tell(item, Means::Delete);
+                    }
+                }
+                return;
             }
-            (Outcome::Partial(_), _) => unreachable!("no case has partial responses"),
-            (Outcome::Throttled | Outcome::Unavailable(_), _) => {
-                lane.waits += 1;
-                (200, 10_000, lane.waits - 1)
+            (Outcome::Succeeded, Kind::Stream) => self.shard.settled.extend(lane.finish_part()),
+            (Outcome::Partial(failed), Kind::Stream) if failed[0] > 0 => {
+                let settled = lane.finish_first(failed[0]);
+                self.shard.settled.extend(settled.iter().map(|item| item.name));
+                lane.current_mut().back_off(now);
             }
-        };
-        if self.draining {
-            return self.hand_back(now, lane.items);
+            (Outcome::Partial(_) | Outcome::Failed(_), Kind::Stream) => lane.fail(now, &settings.retry),
+            (Outcome::Throttled | Outcome::Unavailable(_), _) => lane.wait(now),
         }
-        let longest = Duration::from_millis(longest.min(first << doublings.min(20)));
-        lane.state = LaneState::BackingOff { since: now, longest };
-        self.lanes.push(lane);
+        self.keep_lane(now, lane);
+    }
+
+    pub fn end_discard(&mut self, now: Timestamp, id: BatchId, delivered: bool) {
+        let mut lane = self.remove_lane(id);
+        if delivered {
+            self.shard.settled.extend(lane.finish_part());
+        } else {
+            lane.refuse(now);
+        }
+        self.keep_lane(now, lane);
     }
 
     pub fn end_settlement(&mut self, settlement: &Settlement, confirmed: bool) {
@@ -168,9 +165,10 @@ impl Model {
         let waiting = std::mem::take(&mut self.waiting);
         self.hand_back(now, waiting);
         for lane in std::mem::take(&mut self.lanes) {
-            match lane.state {
-                LaneState::Invoking => self.lanes.push(lane),
-                LaneState::BackingOff { .. } => self.hand_back(now, lane.items),
+            if lane.is_running() {
+                self.lanes.push(lane);
+            } else {
+                self.hand_back(now, lane.into_items());
             }
         }
     }
@@ -179,19 +177,36 @@ impl Model {
     pub fn pass_time(&mut self, now: Timestamp) {
         self.let_go_expired(now);
         self.turn_window(now);
+        for lane in &mut self.lanes {
+            lane.cut_off_old(now, &self.settings.retry);
+        }
+    }
+
+    fn remove_lane(&mut self, id: BatchId) -> Lane {
+        let index = self.lanes.iter().position(|lane| lane.is_running() && lane.id == Some(id)).expect("it runs");
+        self.lanes.remove(index)
+    }
+
+    /// While draining, all goes back but what has to be given up.
+    fn keep_lane(&mut self, now: Timestamp, lane: Lane) {
+        if self.draining && !matches!(lane.state, State::GivingUp(_)) {
+            self.hand_back(now, lane.into_items());
+        } else if !lane.parts.is_empty() {
+            self.lanes.push(lane);
+        }
     }
 
     fn let_go_expired(&mut self, now: Timestamp) {
-        let backing_off = self.lanes.iter().filter(|lane| lane.state != LaneState::Invoking);
-        let unstarted = self.waiting.iter().chain(backing_off.flat_map(|lane| &lane.items));
+        let backing_off = self.lanes.iter().filter(|lane| lane.state == State::Waiting);
+        let unstarted = self.waiting.iter().chain(backing_off.flat_map(Lane::items));
         let expired: Vec<Item> = unstarted.filter(|item| item.ends_at <= now).cloned().collect();
         for item in expired {
             let goes = |other: &Item| other.name == item.name || (other.key == item.key && other.name > item.name);
             self.waiting.retain(|other| !goes(other));
-            for lane in self.lanes.iter_mut().filter(|lane| lane.state != LaneState::Invoking) {
-                lane.items.retain(|other| !goes(other));
+            for lane in self.lanes.iter_mut().filter(|lane| lane.state == State::Waiting) {
+                lane.current_mut().items.retain(|other| !goes(other));
             }
-            self.lanes.retain(|lane| !lane.items.is_empty());
+            self.lanes.retain(|lane| !lane.current().items.is_empty());
         }
     }
 
@@ -263,55 +278,72 @@ impl Model {
 impl Model {
     pub fn invoke(&mut self, now: Timestamp, batch: &Batch, start_before: Option<Timestamp>) {
         assert!(!self.draining, "invariant 7: batch {} is invoked after drain", batch.id.number());
+        let Settings { batch_size, batch_bytes, retry, .. } = self.settings;
         let names = names(batch.records());
-        let known = self.lanes.iter().position(|lane| lane.id == batch.id);
-        let lane = match known {
-            Some(index) => self.begin_again(now, index, batch, &names),
-            None => self.begin_first(batch, &names),
-        };
-        let lease = lane.items.iter().map(|item| item.ends_at).min().expect("a batch is not empty");
+        let lane = self.lane_of(now, &names);
+        lane.check_turn(now, batch, &names);
+        assert_eq!(lane.state, State::Waiting, "invariants 4 and 78: {names:?} is not to be invoked");
+        let attempts_left = retry.attempts_max.is_none_or(|most| batch.attempts < most);
+        assert!(attempts_left, "invariant 69: {names:?} has no attempts left");
+        assert!(names.len() <= batch_size, "invariant 40: {names:?} is more than {batch_size} records");
+        assert!(batch.bytes <= batch_bytes || names.len() == 1, "invariant 39: {names:?} has {} bytes", batch.bytes);
+        let lease = lane.current().items.iter().map(|item| item.ends_at).min().expect("a batch is not empty");
         assert!(lease > now, "invariant 52: {names:?} is invoked on an ended lease");
         let expected = (lease != NEVER).then_some(lease);
         assert_eq!(start_before, expected, "invariant 52: {names:?} must start before its first lease ends");
-        self.lanes.push(lane);
-        if known.is_none() {
-            self.window_since = None;
-            self.turn_window(now);
-        }
+        lane.state = State::Invoking;
+        self.check_names();
     }
 
-    fn begin_again(&mut self, now: Timestamp, index: usize, batch: &Batch, names: &[usize]) -> Lane {
-        let mut lane = self.lanes.remove(index);
-        let LaneState::BackingOff { since, .. } = lane.state else {
-            panic!("invariant 4: {names:?} is invoked twice at once")
+    pub fn discard(&mut self, now: Timestamp, batch: &Batch, reason: DiscardReason) {
+        let bisect = self.settings.retry.bisect;
+        let names = names(batch.records());
+        let lane = self.lane_of(now, &names);
+        lane.check_turn(now, batch, &names);
+        let (State::GivingUp(expected) | State::Refused(expected, _)) = lane.state else {
+            panic!("invariant 1: {names:?} is given up without a reason")
         };
-        assert!(now > since, "back-off: {names:?} is invoked again at once");
-        assert_eq!(names, lane.names(), "invariants 68 and 52: a retry has the same records whose lease lives");
-        assert_eq!((batch.attempts, batch.waits), (lane.attempts, lane.waits), "invariant 5: attempts and waits");
-        lane.state = LaneState::Invoking;
-        lane
+        assert_eq!(reason, expected, "invariant 1: {names:?} is given up for another reason");
+        let alone = !bisect || names.len() == 1;
+        assert!(alone || reason != DiscardReason::RetryAttemptsExhausted, "invariant 72: {names:?} is to be halved");
+        lane.state = State::Discarding(reason);
+        self.check_names();
     }
 
-    fn begin_first(&mut self, batch: &Batch, names: &[usize]) -> Lane {
-        let Settings { lanes, batch_size, batch_bytes, kind, .. } = self.settings;
-        assert!(self.lanes.len() < lanes, "invariant 4: {names:?} has no lane");
-        assert!(names.len() <= batch_size, "invariant 40: {names:?} is more than {batch_size} records");
-        assert!(batch.bytes <= batch_bytes || names.len() == 1, "invariant 39: {names:?} has {} bytes", batch.bytes);
-        let (taken, rest): (Vec<_>, Vec<_>) = self.waiting.iter().cloned().partition(|item| names.contains(&item.name));
-        assert_eq!(taken.len(), names.len(), "invariant 1: of {names:?} some do not wait, but were let go or settled");
-        if let Some(item) = taken.iter().find(|item| self.is_busy(&item.key)) {
-            panic!("invariant 3: record {} is invoked while its key is busy", item.name)
-        }
-        let keys: BTreeSet<_> = taken.iter().map(|item| &item.key).collect();
-        let share = self.share();
-        assert!(kind == Kind::Queue || keys.len() <= share, "sharing: {names:?} has more than {share} keys");
+    /// The lane whose turn it is with these records, or one that has just taken them.
+    fn lane_of(&mut self, now: Timestamp, names: &[usize]) -> &mut Lane {
+        let known = self.lanes.iter().position(|lane| lane.current().names().contains(&names[0]));
+        let index = known.unwrap_or_else(|| {
+            self.cut(now, names);
+            self.lanes.len() - 1
+        });
+        &mut self.lanes[index]
+    }
+
+    /// A lane takes its next batch, of which these are the first records, or all.
+    fn cut(&mut self, now: Timestamp, names: &[usize]) {
+        assert!(!self.draining && self.idle() > 0, "invariants 4 and 7: {names:?} has no lane");
         let cut = self.next_cut();
-        assert_eq!(names, cut.names, "late binding: a lane takes the oldest records whose keys no other lane holds");
+        assert!(
+            cut.names.starts_with(names),
+            "late binding: a lane takes {:?}, the oldest records whose keys no other lane holds, not {names:?}",
+            cut.names
+        );
         assert!(self.is_due(&cut), "batching window: {names:?} is incomplete, and its window is not over");
-        let bytes: usize = taken.iter().map(|item| item.bytes).sum();
-        assert_eq!((batch.bytes, batch.attempts, batch.waits), (bytes, 0, 0), "invariant 5: a new batch is new");
+        let (taken, rest) = self.waiting.iter().cloned().partition(|item| cut.names.contains(&item.name));
         self.waiting = rest;
-        Lane { id: batch.id, items: taken, attempts: 0, waits: 0, state: LaneState::Invoking }
+        let mut lane = Lane::new(Part::new(taken));
+        lane.cut_off_old(now, &self.settings.retry);
+        self.lanes.push(lane);
+        self.window_since = None;
+        self.turn_window(now);
+    }
+
+    /// No two batches under way have the same name.
+    fn check_names(&self) {
+        let running = || self.lanes.iter().filter(|lane| lane.is_running());
+        let names: BTreeSet<_> = running().map(|lane| lane.id).collect();
+        assert_eq!(names.len(), running().count(), "two batches have one name");
     }
 
     pub fn settle(&mut self, settlement: &Settlement) {
@@ -339,12 +371,17 @@ impl Model {
 
     /// Batches at the target.
     pub fn invoking(&self) -> Vec<BatchId> {
-        let invoking = self.lanes.iter().filter(|lane| lane.state == LaneState::Invoking);
-        invoking.map(|lane| lane.id).collect()
+        self.lanes.iter().filter(|lane| lane.state == State::Invoking).filter_map(|lane| lane.id).collect()
+    }
+
+    /// Batches that are being given up.
+    pub fn discarding(&self) -> Vec<BatchId> {
+        self.lanes.iter().filter(|lane| matches!(lane.state, State::Discarding(_))).filter_map(|lane| lane.id).collect()
     }
 
     pub fn names_of(&self, id: BatchId) -> Vec<usize> {
-        self.lanes.iter().find(|lane| lane.id == id).map(Lane::names).expect("it runs")
+        let lane = self.lanes.iter().find(|lane| lane.is_running() && lane.id == Some(id)).expect("it runs");
+        lane.current().names()
     }
 
     pub fn holds_nothing(&self) -> bool {
@@ -352,18 +389,18 @@ impl Model {
     }
 
     fn held(&self) -> impl Iterator<Item = &Item> {
-        let in_lanes = self.lanes.iter().flat_map(|lane| &lane.items);
+        let in_lanes = self.lanes.iter().flat_map(Lane::items);
         self.waiting.iter().chain(in_lanes).chain(self.settling.iter().map(|settling| &settling.item))
     }
 
     fn held_mut(&mut self) -> impl Iterator<Item = &mut Item> {
-        let in_lanes = self.lanes.iter_mut().flat_map(|lane| &mut lane.items);
+        let in_lanes = self.lanes.iter_mut().flat_map(Lane::items_mut);
         self.waiting.iter_mut().chain(in_lanes).chain(self.settling.iter_mut().map(|settling| &mut settling.item))
     }
 
     /// Whether a lane holds the key, or one of its deletes is under way.
     fn is_busy(&self, key: &Key) -> bool {
-        let in_lanes = self.lanes.iter().flat_map(|lane| &lane.items);
+        let in_lanes = self.lanes.iter().flat_map(Lane::items);
         in_lanes.chain(self.settling.iter().map(|settling| &settling.item)).any(|item| item.key == *key)
     }
 
@@ -385,20 +422,6 @@ impl Model {
     }
 }
 
-impl Lane {
-    fn names(&self) -> Vec<usize> {
-        self.items.iter().map(|item| item.name).collect()
-    }
-
-    /// When it is invoked again at the latest.
-    fn due_at(&self) -> Option<Timestamp> {
-        match self.state {
-            LaneState::Invoking => None,
-            LaneState::BackingOff { since, longest } => Some(since + longest),
-        }
-    }
-}
-
 impl Item {
     fn new(record: &Record) -> Self {
         let name = name(record);
@@ -407,7 +430,8 @@ impl Item {
             Origin::Position(_) => (0, NEVER),
         };
         let key = record.key.clone().map_or(Key::Own(name), Key::Shared);
-        Self { name, key, bytes: record.element.len() + 1, receipt, ends_at, is_ripe: false }
+        let (bytes, arrived_at) = (record.element.len() + 1, record.arrived_at);
+        Self { name, key, bytes, receipt, arrived_at, ends_at, is_ripe: false }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use esmd::core::outcome::{Failure, Outage, Outcome};
 use esmd::core::settings::{Kind, RetrySettings, Settings};
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 
 /// The three kinds of source that differ for the core.
@@ -34,8 +35,10 @@ pub enum Operation {
         sent: Vec<Sent>,
         repeated: Vec<Pick>,
     },
-    /// One of the running invocations ends.
+    /// One of the running invocations ends. The places of a partial outcome are taken modulo the batch's length.
     Answer(Pick, Outcome),
+    /// What is being given up was delivered where its failure is told, or not.
+    GiveUp(Pick, bool),
     /// The queue answers one of the settlements under way.
     Settle(Pick, Answer),
     /// Time passes and nobody looks.
@@ -76,6 +79,8 @@ impl Pick {
 pub struct Sent {
     pub key: u8,
     pub bytes: usize,
+    /// How old it is when it is sent.
+    pub age: Duration,
     /// How long each receive hides it, if it is a queue's.
     pub lease: Duration,
 }
@@ -83,8 +88,8 @@ pub struct Sent {
 /// On one line, since a failing case has many.
 impl fmt::Debug for Sent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, bytes, lease } = self;
-        write!(formatter, "{{ key: {key}, bytes: {bytes}, lease: {lease:?} }}")
+        let Self { key, bytes, age, lease } = self;
+        write!(formatter, "{{ key: {key}, bytes: {bytes}, age: {age:?}, lease: {lease:?} }}")
     }
 }
 
@@ -107,50 +112,82 @@ fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
     };
     let window = prop_oneof![Just(0), 1_000..6_000_u64].prop_map(Duration::from_millis);
     let batch_bytes = prop_oneof![20..200_usize, Just(6 * MEBIBYTE)];
-    (lanes, 1..=20_usize, window, batch_bytes, any::<u64>()).prop_map(
-        move |(lanes, batch_size, window, batch_bytes, seed)| Settings {
+    (lanes, 1..=20_usize, window, batch_bytes, retry(kind), any::<u64>()).prop_map(
+        move |(lanes, batch_size, window, batch_bytes, retry, seed)| Settings {
             kind,
             lanes,
             batch_size,
             window,
             batch_bytes,
-            retry: RetrySettings::default(),
+            retry,
             seed,
         },
     )
 }
 
+/// Limits are the mapping's and the source's, and only a stream has them.
+fn retry(kind: Kind) -> BoxedStrategy<RetrySettings> {
+    if kind == Kind::Queue {
+        return Just(RetrySettings::default()).boxed();
+    }
+    let age = || option::of((2_000..40_000_u64).prop_map(Duration::from_millis));
+    (option::of(1..4_u32), age(), age(), any::<bool>())
+        .prop_map(|(attempts_max, age_max, retention, bisect)| RetrySettings {
+            attempts_max,
+            age_max,
+            retention,
+            bisect,
+        })
+        .boxed()
+}
+
 fn operation(source: SourceKind, keys: u8) -> impl Strategy<Value = Operation> {
-    let pick = || (0..100_usize).prop_map(Pick);
     let receive = (vec(sent(keys), 0..12), vec(pick(), 0..4));
-    let (settle, save) = match source {
-        SourceKind::Stream => (0, 4),
-        SourceKind::StandardQueue | SourceKind::FifoQueue => (12, 0),
-    };
     prop_oneof![
         12 => receive.prop_map(|(sent, repeated)| Operation::Receive { sent, repeated }),
         14 => (pick(), outcome()).prop_map(|(batch, outcome)| Operation::Answer(batch, outcome)),
-        settle => (pick(), answer()).prop_map(|(settlement, answer)| Operation::Settle(settlement, answer)),
-        4 => (0..4_000_u64).prop_map(|milliseconds| Operation::Wait(Duration::from_millis(milliseconds))),
+        12 => settling(source),
+        4 => pause().prop_map(Operation::Wait),
         3 => Just(Operation::Wake),
         8 => Just(Operation::WakeWhenDue),
-        save => Just(Operation::Save),
         1 => Just(Operation::EndShard),
         1 => Just(Operation::Drain),
         1 => Just(Operation::Restart),
     ]
 }
 
+/// A queue is told of each message, a stream's records are passed by a checkpoint or given up.
+fn settling(source: SourceKind) -> BoxedStrategy<Operation> {
+    if source == SourceKind::Stream {
+        let delivered = prop::bool::weighted(0.7);
+        let give_up = (pick(), delivered).prop_map(|(batch, delivered)| Operation::GiveUp(batch, delivered));
+        prop_oneof![2 => give_up, 1 => Just(Operation::Save)].boxed()
+    } else {
+        (pick(), answer()).prop_map(|(settlement, answer)| Operation::Settle(settlement, answer)).boxed()
+    }
+}
+
+fn pick() -> impl Strategy<Value = Pick> {
+    (0..100_usize).prop_map(Pick)
+}
+
+/// Now and then the clock leaps.
+fn pause() -> impl Strategy<Value = Duration> {
+    prop_oneof![12 => 0..4_000_u64, 1 => 0..100_000_u64].prop_map(Duration::from_millis)
+}
+
 fn sent(keys: u8) -> impl Strategy<Value = Sent> {
     let bytes = prop_oneof![30 => 1..80_usize, 1 => MEBIBYTE..LARGEST];
     let lease = prop_oneof![3 => 20_000..40_000_u64, 1 => 0..8_000_u64].prop_map(Duration::from_millis);
-    (0..keys, bytes, lease).prop_map(|(key, bytes, lease)| Sent { key, bytes, lease })
+    let age = prop_oneof![3 => Just(0), 1 => 0..20_000_u64].prop_map(Duration::from_millis);
+    (0..keys, bytes, age, lease).prop_map(|(key, bytes, age, lease)| Sent { key, bytes, age, lease })
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         5 => Just(Outcome::Succeeded),
-        2 => Just(Outcome::Failed(Failure::FunctionError)),
+        3 => Just(Outcome::Failed(Failure::FunctionError)),
+        3 => vec(0..20_usize, 1..5).prop_map(Outcome::Partial),
         2 => Just(Outcome::Throttled),
         1 => Just(Outcome::Unavailable(Outage::Timeout)),
     ]

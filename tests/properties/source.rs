@@ -26,7 +26,7 @@ pub struct Source {
 struct Stored {
     sent: Sent,
     arrived_at: Timestamp,
-    /// A record of a shard: the function succeeded with it. A message: it is deleted.
+    /// A record of a shard: the function succeeded with it, or it was given up. A message: it is deleted.
     settled: bool,
     /// Whether the function ever succeeded with it.
     succeeded: bool,
@@ -45,7 +45,7 @@ impl Source {
         if !self.closed {
             let stored = |sent: &Sent| Stored {
                 sent: sent.clone(),
-                arrived_at: now,
+                arrived_at: Timestamp::from_millis(now.since(Timestamp::default() + sent.age).as_millis() as u64),
                 settled: false,
                 succeeded: false,
                 visible_at: now,
@@ -76,6 +76,11 @@ impl Source {
     pub fn succeed(&mut self, name: usize) {
         self.records[name].succeeded = true;
         self.records[name].settled |= self.kind == SourceKind::Stream;
+    }
+
+    /// A shard's record was given up, and whoever is to know of it does.
+    pub fn give_up(&mut self, name: usize) {
+        self.records[name].settled = true;
     }
 
     /// How many records were ever sent.

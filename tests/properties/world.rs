@@ -1,6 +1,7 @@
 //! A consumer between a source and a target, all of it under the test's control. Each operation becomes one input of
 //! the consumer; the model gets the input before the consumer, and the actions after it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use esmd::core::Timestamp;
@@ -73,6 +74,11 @@ impl World {
                     self.end_invocation(id, outcome.clone());
                 }
             }
+            Operation::GiveUp(pick, delivered) => {
+                if let Some(id) = pick.of(&self.model.discarding()) {
+                    self.end_discard(id, *delivered);
+                }
+            }
             Operation::Settle(pick, answer) => {
                 let places: Vec<_> = (0..self.settlements.len()).collect();
                 if let Some(place) = pick.of(&places) {
@@ -108,13 +114,36 @@ impl World {
     }
 
     fn end_invocation(&mut self, id: BatchId, outcome: Outcome) {
-        if outcome == Outcome::Succeeded {
-            for name in self.model.names_of(id) {
+        let names = self.model.names_of(id);
+        let outcome = fitted(outcome, names.len());
+        for (place, name) in names.into_iter().enumerate() {
+            if self.succeeds(&outcome, place) {
                 self.source.succeed(name);
             }
         }
         self.model.end_invocation(self.now, id, &outcome);
         self.consumer.handle_outcome(self.now, id, &outcome, None);
+        self.after_input();
+    }
+
+    /// Of a shard, what comes after the first failure is invoked again.
+    fn succeeds(&self, outcome: &Outcome, place: usize) -> bool {
+        match outcome {
+            Outcome::Succeeded => true,
+            Outcome::Partial(failed) => match self.settings.kind {
+                Kind::Stream => place < failed[0],
+                Kind::Queue => !failed.contains(&place),
+            },
+            Outcome::Failed(_) | Outcome::Throttled | Outcome::Unavailable(_) => false,
+        }
+    }
+
+    fn end_discard(&mut self, id: BatchId, delivered: bool) {
+        if delivered {
+            self.model.names_of(id).into_iter().for_each(|name| self.source.give_up(name));
+        }
+        self.model.end_discard(self.now, id, delivered);
+        self.consumer.handle_discarded(self.now, id, delivered);
         self.after_input();
     }
 
@@ -171,7 +200,12 @@ impl World {
                     self.source.check_order(&names);
                     self.model.invoke(self.now, &batch, start_before);
                 }
-                Action::Discard { .. } => unreachable!("without a limit nothing is given up"),
+                Action::Discard { batch, reason } => {
+                    let names = names(batch.records());
+                    self.trace.push(format!("discard {} {names:?} {reason:?}", batch.id.number()));
+                    self.source.check_order(&names);
+                    self.model.discard(self.now, &batch, reason);
+                }
                 Action::Settle(settlement) => {
                     self.trace.push(format!("{settlement:?}"));
                     self.model.settle(&settlement);
@@ -191,6 +225,9 @@ impl World {
         while let Some(id) = self.model.invoking().first() {
             self.end_invocation(*id, Outcome::Throttled);
         }
+        while let Some(id) = self.model.discarding().first() {
+            self.end_discard(*id, false);
+        }
         while !self.settlements.is_empty() {
             self.end_settlement(0, Answer::Confirmed);
         }
@@ -206,13 +243,16 @@ impl World {
             for id in self.model.invoking() {
                 self.end_invocation(id, Outcome::Succeeded);
             }
+            for id in self.model.discarding() {
+                self.end_discard(id, true);
+            }
             while !self.settlements.is_empty() {
                 self.end_settlement(0, Answer::Confirmed);
             }
             if self.model.holds_nothing() && self.source.is_settled() {
                 return self.save();
             }
-            if self.model.invoking().is_empty() {
+            if self.model.invoking().is_empty() && self.model.discarding().is_empty() {
                 let due = self.consumer.poll_timeout().map(|(at, _)| at);
                 let Some(next) = due.or_else(|| self.source.next_visible(self.now)) else { continue };
                 self.now = self.now.max(next);
@@ -221,6 +261,13 @@ impl World {
         }
         panic!("invariant 8: not everything is settled after {steps_most} steps")
     }
+}
+
+/// A partial outcome names records of the batch, in order and once.
+fn fitted(outcome: Outcome, records: usize) -> Outcome {
+    let Outcome::Partial(failed) = outcome else { return outcome };
+    let places: BTreeSet<_> = failed.iter().map(|place| place % records).collect();
+    Outcome::Partial(places.into_iter().collect())
 }
 
 /// Longer than anything waits.

@@ -8,7 +8,8 @@ use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
 use esmd::core::settings::{Kind, Settings};
 
-use super::{Item, Lane, LaneState, Model, NEVER, Shard};
+use super::lane::State;
+use super::{Lane, Model, NEVER, Shard};
 use crate::source::{first_above, position};
 
 /// What a lane should take now.
@@ -28,8 +29,9 @@ impl Model {
             panic!("invariant 1: the queue is not told to {:?} {}", settling.means, settling.item.name)
         }
         for lane in &self.lanes {
-            let overdue = lane.due_at().is_some_and(|due_at| due_at <= now);
-            assert!(!overdue, "invariant 8: {:?} is not invoked again in time", lane.names());
+            let overdue = lane.due_at(&self.settings.retry).is_some_and(|due_at| due_at <= now);
+            let (names, state) = (lane.current().names(), lane.state);
+            assert!(!overdue, "invariant 8: {names:?} is not invoked or given up in time: {state:?}");
         }
         let cut = self.next_cut();
         let could_start = !self.draining && self.idle() > 0 && !cut.names.is_empty();
@@ -46,10 +48,11 @@ impl Model {
             Kind::Queue => self.held().count(),
             Kind::Stream => (self.shard.first..self.shard.next).filter(|name| !self.is_settled(*name)).count(),
         };
-        let invoking = self.lanes.iter().filter(|lane| lane.state == LaneState::Invoking).count();
-        let expected = (self.waiting.len(), unsettled, invoking, self.lanes.len() - invoking);
-        let counted = (status.waiting, status.unsettled, status.invoking, status.backing_off);
-        assert_eq!(counted, expected, "invariant 1: waiting, unsettled, invoking, backing off");
+        let (invoking, discarding) = (self.invoking().len(), self.discarding().len());
+        let backing_off = self.lanes.len() - invoking - discarding;
+        let expected = (self.waiting.len(), unsettled, invoking, discarding, backing_off);
+        let counted = (status.waiting, status.unsettled, status.invoking, status.discarding, status.backing_off);
+        assert_eq!(counted, expected, "invariant 1: waiting, unsettled, invoking, discarding, backing off");
         assert_eq!(consumer.capacity(), self.capacity(), "invariant 4: capacity");
         let most = consumer.capacity_when_empty();
         assert!(self.draining || self.held().count() <= most, "invariant 4: more than {most} records are held");
@@ -77,9 +80,9 @@ impl Model {
     fn check_timeout(&self, now: Timestamp, consumer: &Consumer) {
         let timeout = consumer.poll_timeout().map_or(NEVER, |(at, _)| at);
         assert!(timeout > now, "invariant 6: a timeout is due");
-        let retries = self.lanes.iter().filter_map(Lane::due_at);
-        let backing_off = self.lanes.iter().filter(|lane| lane.state != LaneState::Invoking);
-        let unstarted = self.waiting.iter().chain(backing_off.flat_map(|lane| &lane.items));
+        let retries = self.lanes.iter().filter_map(|lane| lane.due_at(&self.settings.retry));
+        let backing_off = self.lanes.iter().filter(|lane| lane.state == State::Waiting);
+        let unstarted = self.waiting.iter().chain(backing_off.flat_map(Lane::items));
         let leases = unstarted.map(|item| item.ends_at);
         let windows = self.window_since.filter(|_| self.has_window() && !self.draining && self.idle() > 0);
         let windows = windows.map(|since| since + self.settings.window);
@@ -132,16 +135,16 @@ impl Model {
         if self.draining || self.ended {
             return 0;
         }
-        let bytes = |items: &[Item]| items.iter().map(|item| item.bytes).sum::<usize>();
+        let waiting: usize = self.waiting.iter().map(|item| item.bytes).sum();
         let (room, held, bytes, budget) = match kind {
             Kind::Queue => {
                 let held = self.waiting.len() + self.settling.len();
-                (self.idle() * batch_size, held, bytes(&self.waiting), self.idle() * BYTES_PER_LANE)
+                (self.idle() * batch_size, held, waiting, self.idle() * BYTES_PER_LANE)
             }
             Kind::Stream => {
-                let in_lanes: usize = self.lanes.iter().map(|lane| bytes(&lane.items)).sum();
+                let in_lanes: usize = self.lanes.iter().flat_map(Lane::items).map(|item| item.bytes).sum();
                 let room = PAGE_RECORDS.max(2 * lanes * batch_size);
-                (room, self.held().count(), bytes(&self.waiting) + in_lanes, lanes * BYTES_PER_LANE)
+                (room, self.held().count(), waiting + in_lanes, lanes * BYTES_PER_LANE)
             }
         };
         let least = if kind == Kind::Stream { room.div_ceil(4) } else { 1 };
