@@ -2,7 +2,7 @@
 # Python 3.11, Node 20, Java 17.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build clean
+.PHONY: help demo test sim lint build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,10 +13,16 @@ demo: ## See records arrive at a function, from queues, a stream and a table (KE
 test: ## Run all tests on real servers (ARGS='-E test(fifo)' is handed to nextest)
 	@python3 -B tests/harness/run.py
 
-lint: ## Check format, clippy, that the pure modules build alone, and deploy/
+sim: ## Simulate worlds: SEEDS=1000 [FROM=7]; one again with all that happens in it: SEED=7 [SCENARIO=stream]
+	@SIM_SEEDS=$(or $(SEEDS),1000) SIM_FROM=$(FROM) SIM_SEED=$(SEED) SIM_SCENARIO=$(SCENARIO) SIM_THREADS=$$(nproc) \
+	cargo test --quiet --no-default-features --features engine --profile sim --target-dir target/sim --test sim -- \
+	--nocapture --exact $(if $(SEED),replay --ignored,fresh_seeds_hold)
+
+lint: ## Check format, clippy, that the pure modules and the engine build alone, and deploy/
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo check --no-default-features
+	cargo check --no-default-features --features engine
 	@! grep -rnE '\b(tokio|aws_[a-z]+|axum|rand|uuid)::|Instant::now|SystemTime|Timestamp::now' src/core
 	@python3 -B tests/harness/packages.py python
 	@.venv/bin/python -B tests/harness/deploy.py

@@ -1,6 +1,7 @@
 //! The time, as the only place that reads it. Wall time that runs on tokio's clock: it never goes back. A wall clock
 //! that leapt ahead, as after a suspend, is followed at once. One that was set back is met by running a thousandth
-//! slower until both agree: a lease that is counted meanwhile ends later than at its queue by no more than that.
+//! slower until both agree: a lease that is counted meanwhile ends later than at its queue by no more than that. Until
+//! they agree a suspend is seen only as far as it goes beyond the difference: it cannot be told from a correction.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -14,7 +14,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use uuid::Uuid;
 
-use crate::config::settings::LogFormat;
 use crate::core::Timestamp;
 use crate::core::action::DiscardReason;
 use crate::core::batch::Batch;
@@ -22,6 +21,17 @@ use crate::core::outcome::Outcome;
 use crate::core::record::{Received, ShardId};
 use crate::core::status::Status;
 use crate::mapping::{EventSourceMapping, SourceSettings, StreamKind};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Every metric: name, unit, help. Labels are `mapping` throughout, and what the table in `docs/metrics.md` adds.
 const COUNTERS: &[(&str, &str)] = &[

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environment::Environment;
+pub use crate::telemetry::LogFormat;
 
 /// Every setting of the daemon, resolved: nothing behind it looks at the environment or asks for a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,17 +29,6 @@ pub struct Settings {
     pub shard_refresh_interval: Duration,
     /// How long an idle shard is left alone between two reads, 200 ms to 1 min; of `DynamoDB` 250 ms at most.
     pub shard_poll_interval: Duration,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Human on a terminal, JSON otherwise.
-    Auto,
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
 }
 
 /// The settings that one place gives. The command line and the environment are one place, since clap joins them; the

@@ -2,9 +2,13 @@
 //! them; what a batch waits for, and how long, is its caller's to decide. Invariant: `Ok` means that the service has
 //! confirmed the record. A destination repeats nothing by itself.
 
+#[cfg(feature = "daemon")]
 mod errors;
+#[cfg(feature = "daemon")]
 pub mod s3;
+#[cfg(feature = "daemon")]
 pub mod sns;
+#[cfg(feature = "daemon")]
 pub mod sqs;
 
 use futures_util::future::BoxFuture;

@@ -1,13 +1,19 @@
 //! Where records come from. A [`Source`] lists its shards and settles queue messages; a [`Receiver`] reads one shard.
 //! Receivers render what they read, so nothing behind them knows a wire format.
 
+#[cfg(feature = "daemon")]
 pub mod dynamodb;
+#[cfg(feature = "daemon")]
 pub mod kinesis;
+#[cfg(feature = "daemon")]
 mod limits;
+#[cfg(feature = "daemon")]
 mod polling;
-#[cfg(test)]
+#[cfg(all(test, feature = "daemon"))]
 mod script;
+#[cfg(feature = "daemon")]
 pub mod sqs;
+#[cfg(feature = "daemon")]
 mod stream_errors;
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! What survives a restart: mappings, and one row per shard that is lease and checkpoint in one, so that a single
 //! conditional write both saves progress and proves ownership.
 
+#[cfg(feature = "daemon")]
 pub mod embedded;
 pub mod observed;
 

@@ -1,5 +1,6 @@
 //! Where batches go. A [`Target`] answers synchronously; `event::response` says what its reply means.
 
+#[cfg(feature = "daemon")]
 pub mod lambda;
 
 use std::time::Duration;

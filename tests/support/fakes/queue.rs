@@ -39,11 +39,24 @@ pub struct QueueSettings {
     pub wait: Duration,
 }
 
+/// A message as its queue has it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Somebody's lease on it runs.
+    pub leased: bool,
+    pub receives: u32,
+}
+
 #[derive(Default)]
 struct State {
     /// By the order of sending.
     messages: BTreeMap<u64, Message>,
     sent: u64,
+    ids: BTreeMap<Arc<str>, u64>,
+    /// A message received more often than this goes to the dead ones instead.
+    receives_max: Option<u32>,
+    /// The bodies that went to the dead-letter queue.
+    dead: Vec<String>,
     /// Every receipt handle that was ever given, with its message.
     receipts: BTreeMap<Arc<str>, u64>,
     receive_faults: Faults,
@@ -77,13 +90,34 @@ impl FakeQueue {
         self
     }
 
+    pub fn is_fifo(&self) -> bool {
+        self.settings.fifo
+    }
+
+    /// From now on a message that was received this often goes to the dead-letter queue instead of being received again.
+    pub fn set_redrive(&self, receives_max: u32) {
+        lock(&self.state).receives_max = Some(receives_max);
+    }
+
+    /// The bodies in the dead-letter queue, in the order in which they came there.
+    pub fn dead(&self) -> Vec<String> {
+        lock(&self.state).dead.clone()
+    }
+
     pub fn send(&self, body: &str, group: Option<&str>) {
+        self.send_message(body, group);
+    }
+
+    /// Sends a message and answers its id.
+    pub fn send_message(&self, body: &str, group: Option<&str>) -> Arc<str> {
         let mut state = lock(&self.state);
         let number = state.sent;
         state.sent += 1;
         let now = self.clock.now();
+        let id: Arc<str> = format!("message-{number:06}").into();
+        state.ids.insert(Arc::clone(&id), number);
         let message = Message {
-            id: format!("message-{number:06}").into(),
+            id: Arc::clone(&id),
             group: group.map(Into::into),
             body: body.to_owned(),
             sent_at: now,
@@ -93,6 +127,29 @@ impl FakeQueue {
         };
         state.messages.insert(number, message);
         drop(state);
+        self.changed.notify_waiters();
+        id
+    }
+
+    /// A message that was neither deleted nor redriven.
+    pub fn look(&self, id: &str) -> Option<Look> {
+        let state = lock(&self.state);
+        let message = state.messages.get(state.ids.get(id)?)?;
+        Some(Look { leased: message.visible_at > self.clock.now(), receives: message.receives })
+    }
+
+    /// A standard queue hands out a message once more although somebody holds it.
+    pub fn repeat(&self, id: &str) {
+        assert!(!self.settings.fifo, "a FIFO queue keeps its leases");
+        let state = &mut *lock(&self.state);
+        if let Some(message) = state.ids.get(id).and_then(|number| state.messages.get_mut(number)) {
+            message.visible_at = self.clock.now();
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The clock leapt: leases may have ended that no receiver waits for.
+    pub fn clock_leapt(&self) {
         self.changed.notify_waiters();
     }
 
@@ -149,6 +206,11 @@ impl FakeQueue {
         let is_free = |message: &Message| {
             message.visible_at <= now && message.group.as_ref().is_none_or(|group| !locked.contains(group))
         };
+        if let Some(receives_max) = state.receives_max {
+            let is_dead = |message: &Message| is_free(message) && message.receives >= receives_max;
+            let dead = state.messages.extract_if(.., |_, message| is_dead(message));
+            state.dead.extend(dead.map(|(_, message)| message.body));
+        }
         let mut records = Vec::new();
         for (number, message) in state.messages.iter_mut().filter(|(_, message)| is_free(message)).take(max) {
             message.receives += 1;
@@ -230,6 +292,10 @@ impl Source for FakeQueue {
 
     fn open(&self, _: &ShardId, _: &Checkpoint) -> Box<dyn Receiver> {
         Box::new(QueueReceiver { queue: self.clone() })
+    }
+
+    fn receive_max(&self) -> usize {
+        RECEIVE_MAX
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {

@@ -44,6 +44,7 @@ struct Log {
     /// Which keys it takes, by their hash.
     hashes: RangeInclusive<u64>,
     open: bool,
+    closed_at: Option<Timestamp>,
     records: VecDeque<Kept>,
 }
 
@@ -73,14 +74,23 @@ impl FakeStream {
     }
 
     pub fn put(&self, key: &str, data: &str) {
+        self.put_record(key, data);
+    }
+
+    /// Puts a record and says where it went.
+    pub fn put_record(&self, key: &str, data: &str) -> (ShardId, SequenceNumber) {
         let state = &mut *lock(&self.state);
         let number = state.records_put;
         state.records_put += 1;
         let sequence_number = SequenceNumber::new((FIRST_SEQUENCE_NUMBER + number).to_string());
-        let record = Kept { sequence_number, key: key.to_owned(), data: data.to_owned(), arrived_at: self.clock.now() };
+        let arrived_at = self.clock.now();
+        let record =
+            Kept { sequence_number: sequence_number.clone(), key: key.to_owned(), data: data.to_owned(), arrived_at };
         let hash = hash(key);
-        let log = state.shards.values_mut().find(|log| log.open && log.hashes.contains(&hash));
-        log.expect("the open shards take every key").records.push_back(record);
+        let taking = state.shards.iter_mut().find(|(_, log)| log.open && log.hashes.contains(&hash));
+        let (id, log) = taking.expect("the open shards take every key");
+        log.records.push_back(record);
+        (id.clone(), sequence_number)
     }
 
     /// The shards that take records.
@@ -104,7 +114,7 @@ impl FakeStream {
     /// Closes a shard in favour of two.
     pub fn split(&self, shard: &ShardId) -> [ShardId; 2] {
         let mut state = lock(&self.state);
-        let (first, last) = state.close(shard).into_inner();
+        let (first, last) = state.close(shard, self.clock.now()).into_inner();
         let middle = first + (last - first) / 2;
         [first..=middle, middle + 1..=last].map(|hashes| state.add(vec![shard.clone()], hashes))
     }
@@ -112,9 +122,59 @@ impl FakeStream {
     /// Closes two neighbours in favour of one.
     pub fn merge(&self, shard: &ShardId, next: &ShardId) -> ShardId {
         let mut state = lock(&self.state);
-        let (mine, theirs) = (state.close(shard), state.close(next));
+        let (mine, theirs) = (state.close(shard, self.clock.now()), state.close(next, self.clock.now()));
         assert_eq!(mine.end() + 1, *theirs.start(), "only neighbours merge");
         state.add(vec![shard.clone(), next.clone()], *mine.start()..=*theirs.end())
+    }
+
+    /// Closes a shard in favour of one other, as a table's stream does every few hours.
+    pub fn roll_over(&self, shard: &ShardId) -> ShardId {
+        let mut state = lock(&self.state);
+        let hashes = state.close(shard, self.clock.now());
+        state.add(vec![shard.clone()], hashes)
+    }
+
+    /// The open shards that could merge, each pair in the order of [`FakeStream::merge`].
+    pub fn neighbours(&self) -> Vec<(ShardId, ShardId)> {
+        let state = lock(&self.state);
+        let open = || state.shards.iter().filter(|(_, log)| log.open);
+        let pairs = open().flat_map(|(id, log)| {
+            let next = log.hashes.end().checked_add(1);
+            open()
+                .filter(move |(_, other)| next == Some(*other.hashes.start()))
+                .map(|(other, _)| (id.clone(), other.clone()))
+        });
+        pairs.collect()
+    }
+
+    /// The shard's parents; none if it is gone.
+    pub fn parents(&self, shard: &ShardId) -> Vec<ShardId> {
+        lock(&self.state).shards.get(shard).map(|log| log.parents.clone()).unwrap_or_default()
+    }
+
+    /// Whether the shard takes records.
+    pub fn is_open(&self, shard: &ShardId) -> bool {
+        lock(&self.state).shards.get(shard).is_some_and(|log| log.open)
+    }
+
+    /// Whether a listing has it.
+    pub fn is_listed(&self, shard: &ShardId) -> bool {
+        lock(&self.state).shards.contains_key(shard)
+    }
+
+    /// What is older than this is past its retention: records, and closed shards without any. Answers the data of these
+    /// records.
+    pub fn expire(&self, before: Timestamp) -> Vec<String> {
+        let state = &mut *lock(&self.state);
+        let mut gone = Vec::new();
+        for log in state.shards.values_mut() {
+            let kept = log.records.partition_point(|record| record.arrived_at < before);
+            gone.extend(log.records.drain(..kept).map(|record| record.data));
+        }
+        state.shards.retain(|_, log| {
+            log.open || !log.records.is_empty() || log.closed_at.is_none_or(|closed_at| closed_at >= before)
+        });
+        gone
     }
 
     /// The shard's records past their retention are gone: all but the newest few.
@@ -178,12 +238,13 @@ impl State {
     fn add(&mut self, parents: Vec<ShardId>, hashes: RangeInclusive<u64>) -> ShardId {
         let id = ShardId::new(format!("shardId-{:012}", self.shards_made));
         self.shards_made += 1;
-        self.shards.insert(id.clone(), Log { parents, hashes, open: true, records: VecDeque::new() });
+        self.shards.insert(id.clone(), Log { parents, hashes, open: true, closed_at: None, records: VecDeque::new() });
         id
     }
 
-    fn close(&mut self, shard: &ShardId) -> RangeInclusive<u64> {
+    fn close(&mut self, shard: &ShardId, now: Timestamp) -> RangeInclusive<u64> {
         let log = self.shards.get_mut(shard).unwrap();
+        log.closed_at = Some(now);
         assert!(std::mem::take(&mut log.open), "a shard is closed once");
         log.hashes.clone()
     }

@@ -189,7 +189,7 @@ impl Target for FakeTarget {
 }
 
 /// Reads an event as a function does.
-fn delivered(payload: &Bytes) -> Vec<Delivered> {
+pub fn delivered(payload: &Bytes) -> Vec<Delivered> {
     let event: Value = serde_json::from_slice(payload).expect("a payload is JSON");
     let records = event["Records"].as_array().expect("an event has records");
     records.iter().map(|record| if record["kinesis"].is_null() { message(record) } else { entry(record) }).collect()

@@ -45,6 +45,11 @@ impl Wire {
         self.cut.cancel();
     }
 
+    /// Whether nothing passes any more.
+    pub fn has_been_cut(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+
     /// Returns when it is cut.
     pub async fn is_cut(&self) {
         self.cut.cancelled().await;
@@ -91,6 +96,10 @@ impl Source for Wired<dyn Source> {
 
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
         Box::new(WiredReceiver { inner: self.inner.open(shard, from), wire: self.wire.clone() })
+    }
+
+    fn receive_max(&self) -> usize {
+        self.inner.receive_max()
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {

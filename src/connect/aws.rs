@@ -1,10 +1,11 @@
-//! From a mapping to its source, target and destination: the one place that knows which adapters exist.
+//! The one place that knows which adapters exist.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::{Connector, function_arn};
 use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::destination::Destination;
@@ -19,22 +20,6 @@ use crate::source::sqs::{SqsSettings, SqsSource};
 use crate::source::{Source, SourceError};
 use crate::target::lambda::{LambdaSettings, LambdaTarget, presumed_function};
 use crate::target::{Function, Target};
-
-/// Makes sources, targets and destinations.
-pub trait Connector: Send + Sync {
-    /// The target of a mapping. Does no I/O.
-    fn target(&self, mapping: &EventSourceMapping) -> Arc<dyn Target>;
-
-    /// The source of a mapping, once its function is known.
-    fn source<'a>(
-        &'a self,
-        mapping: &'a EventSourceMapping,
-        function: &'a Function,
-    ) -> BoxFuture<'a, Result<Arc<dyn Source>, SourceError>>;
-
-    /// The destination of a mapping's discarded batches, if it has one. Does no I/O.
-    fn destination(&self, mapping: &EventSourceMapping) -> Option<Arc<dyn Destination>>;
-}
 
 /// Connects to AWS, or to whatever server the environment's endpoints name.
 pub struct AwsConnector {
@@ -109,12 +94,4 @@ impl Connector for AwsConnector {
             DestinationKind::S3 => Arc::new(S3Destination::new(self.aws.s3(), arn)),
         })
     }
-}
-
-/// The full ARN of a mapping's function. What its name leaves out is the source's account and the configured region
-/// (`docs/semantics.md` 1.4).
-#[must_use]
-pub fn function_arn(mapping: &EventSourceMapping, region: &str) -> String {
-    let source = mapping.source_arn();
-    mapping.function.arn(source.partition(), region, source.account())
 }

@@ -1,0 +1,168 @@
+//! A source in the weather. A receive whose answer is lost, late or dropped leaves the reader where it was, as the trait
+//! demands: the next one opens the shard anew, as an adapter does with an expired iterator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use esmd::core::checkpoint::{Checkpoint, UpTo};
+use esmd::core::record::{Origin, Received, ShardId};
+use esmd::core::settings::Settings;
+use esmd::core::settlement::{Settled, Settlement};
+use esmd::core::shards::Shard;
+use esmd::mapping::{EventSourceMapping, SourceSettings};
+use esmd::source::{Receiver, Source, SourceError};
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+
+use super::Link;
+use crate::weather::{Fate, Part};
+
+pub struct SourceLink {
+    inner: Arc<dyn Source>,
+    link: Arc<Link>,
+    settings: Settings,
+    receive_max: usize,
+}
+
+impl SourceLink {
+    pub fn new(inner: Arc<dyn Source>, link: Arc<Link>, mapping: &EventSourceMapping) -> Self {
+        let is_fifo = matches!(&mapping.source, SourceSettings::Queue(queue) if queue.fifo);
+        let receive_max = if is_fifo { mapping.batching.size } else { usize::MAX }; // a receive is one batch, as with SQS
+        let receive_max = receive_max.min(inner.receive_max());
+        Self { inner, link, settings: Settings::of(mapping, 0, None, 0), receive_max }
+    }
+
+    async fn settle_each(&self, settlements: Vec<Settlement>) -> Vec<Settled> {
+        self.link.oracle.settling(self.link.life, &settlements);
+        let mut answers = self.inner.settle(settlements.clone()).await;
+        for answer in &mut answers {
+            if self.link.weather.chance(10, "settlement refused for a while") {
+                *answer = Settled::Failed;
+            }
+        }
+        self.link.oracle.settled(&settlements, &answers);
+        answers
+    }
+}
+
+impl Source for SourceLink {
+    fn shards(&self) -> BoxFuture<'_, Result<Vec<Shard>, SourceError>> {
+        Box::pin(self.link.call(Part::Source, "list", self.inner.shards(), |number| Err(error(number))))
+    }
+
+    fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
+        Box::new(ReceiverLink {
+            inner: self.inner.open(shard, from),
+            source: Arc::clone(&self.inner),
+            link: Arc::clone(&self.link),
+            settings: self.settings,
+            shard: shard.clone(),
+            position: from.up_to.clone(),
+            is_stale: false,
+        })
+    }
+
+    fn receive_max(&self) -> usize {
+        self.receive_max
+    }
+
+    fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
+        let count = settlements.len();
+        let settle = self.settle_each(settlements);
+        Box::pin(self.link.call(Part::Source, "settle", settle, move |_| vec![Settled::Failed; count]))
+    }
+}
+
+struct ReceiverLink {
+    inner: Box<dyn Receiver>,
+    source: Arc<dyn Source>,
+    link: Arc<Link>,
+    settings: Settings,
+    shard: ShardId,
+    /// After the last answer that the daemon has.
+    position: UpTo,
+    /// The inner reader may stand elsewhere.
+    is_stale: bool,
+}
+
+impl ReceiverLink {
+    async fn read(&mut self, max: usize) -> Result<Received, SourceError> {
+        if std::mem::replace(&mut self.is_stale, true) {
+            self.inner = self.source.open(&self.shard, &Checkpoint::at(self.position.clone()));
+        }
+        let link = Arc::clone(&self.link);
+        let strike = link.weather.strike(Part::Source, "receive");
+        sleep(strike.before).await;
+        match strike.fate {
+            Fate::Fails(number) => return Err(error(Some(number))),
+            Fate::Panics => link.panic(),
+            Fate::Works | Fate::Unanswered => {}
+        }
+        if link.weather.chance(10, "iterator expired") {
+            return Ok(Received::default());
+        }
+        let fewer = link.weather.chance(200, "receive brings fewer");
+        let asked = if fewer { 1 + usize::try_from(link.weather.below(max as u64)).unwrap() } else { max };
+        let received = self.inner.receive(asked).await?;
+        if strike.fate == Fate::Unanswered {
+            return Err(error(None));
+        }
+        let received = self.answer(received, strike.after).await;
+        link.oracle.received(&self.shard, &received, max, self.settings, link.clock.now());
+        Ok(received)
+    }
+
+    async fn answer(&mut self, mut received: Received, late: Duration) -> Received {
+        let link = Arc::clone(&self.link);
+        let taken_at = link.world_clock.now();
+        let leases = received.records.iter().filter_map(|record| match &record.origin {
+            Origin::Message { receipt, .. } => Some(receipt.ends_at.since(taken_at) / LEASE_PARTS_LATE),
+            Origin::Position(_) => None,
+        });
+        let began = Instant::now();
+        sleep(leases.fold(late, Duration::min)).await;
+        let suspended = link.world_clock.now().since(taken_at).saturating_sub(began.elapsed());
+        let now = link.clock.now();
+        for record in &mut received.records {
+            if let Origin::Message { receipt, .. } = &mut record.origin {
+                // Counted from the answer, by the daemon's clock, less what the machine slept before it read the answer.
+                receipt.ends_at = now + receipt.ends_at.since(taken_at).saturating_sub(suspended);
+            }
+        }
+        self.is_stale = false;
+        if link.weather.chance(20, "page repeated") {
+            self.is_stale = true; // the position stays behind what was given
+            return received;
+        }
+        if let Some(Origin::Position(last)) = received.records.last().map(|record| &record.origin) {
+            self.position = UpTo::After(last.clone());
+        }
+        if received.ended {
+            self.position = UpTo::Ended;
+        }
+        if link.weather.chance(20, "odd lag") {
+            received.behind_millis = link.weather.chance(500, "unknown lag").then_some(u64::MAX);
+        }
+        received
+    }
+}
+
+impl Receiver for ReceiverLink {
+    fn receive(&mut self, max: usize) -> BoxFuture<'_, Result<Received, SourceError>> {
+        Box::pin(self.read(max))
+    }
+}
+
+/// An error of any class; one whose answer was lost is transient.
+pub fn error(number: Option<u64>) -> SourceError {
+    let cause = "the weather".into();
+    match number.map(|number| number % 4) {
+        Some(0) => SourceError::Throttled(cause),
+        Some(1) => SourceError::Denied(cause),
+        Some(2) => SourceError::Missing(cause),
+        Some(_) | None => SourceError::Transient(cause),
+    }
+}
+
+/// The adapter's margin is a tenth of a lease; an answer that is late by one of so many parts is covered by it.
+const LEASE_PARTS_LATE: u32 = 20;

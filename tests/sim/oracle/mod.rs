@@ -1,0 +1,373 @@
+//! Knows what was sent and watches all that passes between the daemon and the outside. The first rule that is broken ends
+//! the run. This file holds what queues and streams share: invocations in flight; their books hold the rest.
+
+mod flight;
+mod queue;
+mod stream;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use esmd::core::Timestamp;
+use esmd::core::checkpoint::Checkpoint;
+use esmd::core::outcome::Outcome;
+use esmd::core::record::{Received, SequenceNumber, ShardId};
+use esmd::core::settings::Settings;
+use esmd::core::settlement::{Settled, Settlement};
+use esmd::event::response::Reply;
+use esmd::store::{Lease, LeaseRow};
+use tokio_util::sync::CancellationToken;
+
+use self::flight::{Carried, Flight, listed};
+pub use self::flight::{Connection, FlightId};
+use self::queue::QueueBook;
+use self::stream::StreamBook;
+use crate::fakes::queue::FakeQueue;
+use crate::fakes::stream::FakeStream;
+use crate::fakes::target::Delivered;
+use crate::trace::Trace;
+
+#[derive(Clone)]
+pub struct Oracle {
+    state: Arc<Mutex<State>>,
+    trace: Trace,
+    broken: CancellationToken,
+}
+
+/// What is wrong, in words.
+type Verdict = Result<(), String>;
+
+struct State {
+    verdict: Verdict,
+    /// Nothing that succeeded may be invoked again.
+    is_fair: bool,
+    sent: usize,
+    begun: u64,
+    flights: BTreeMap<FlightId, Flight>,
+    /// Lives that met a bug of an adapter: their consumers let go of everything.
+    panicked: BTreeSet<u32>,
+    book: Book,
+}
+
+enum Book {
+    Queue(QueueBook),
+    Stream(StreamBook),
+}
+
+impl Oracle {
+    pub fn of_queue(queue: FakeQueue, trace: Trace) -> Self {
+        Self::new(Book::Queue(QueueBook::new(queue)), trace)
+    }
+
+    pub fn of_stream(stream: FakeStream, trace: Trace) -> Self {
+        Self::new(Book::Stream(StreamBook::new(stream)), trace)
+    }
+
+    fn new(book: Book, trace: Trace) -> Self {
+        let (flights, panicked) = (BTreeMap::new(), BTreeSet::new());
+        let state = State { verdict: Ok(()), is_fair: false, sent: 0, begun: 0, flights, panicked, book };
+        Self { state: Arc::new(Mutex::new(state)), trace, broken: CancellationToken::new() }
+    }
+
+    /// Returns when a rule is broken.
+    pub async fn is_broken(&self) {
+        self.broken.cancelled().await;
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        self.state().verdict.clone()
+    }
+
+    /// From now on nothing that succeeded may be invoked again.
+    pub fn demand_fairness(&self) {
+        self.state().is_fair = true;
+    }
+
+    /// How many records were sent so far: the next one's number.
+    pub fn sent(&self) -> usize {
+        self.state().sent
+    }
+
+    pub fn invocations(&self) -> u64 {
+        self.state().begun
+    }
+
+    /// Something is wrong that others saw.
+    pub fn object(&self, what: String) {
+        self.judge(|_| Err(what));
+    }
+
+    fn judge(&self, watch: impl FnOnce(&mut State) -> Verdict) {
+        let mut state = self.state();
+        if let Err(what) = watch(&mut state)
+            && state.verdict.is_ok()
+        {
+            self.trace.say(|| format!("BROKEN: {what}"));
+            state.verdict = Err(what);
+            self.broken.cancel();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the world tells.
+impl Oracle {
+    pub fn message_sent(&self, group: Option<&str>, id: &Arc<str>) {
+        let state = &mut *self.state();
+        self.trace.say(|| format!("sent {} {}", state.sent, group.unwrap_or_default()));
+        state.sent += 1;
+        state.queue().sent(group, id);
+    }
+
+    pub fn record_put(&self, key: &str, shard: &ShardId, place: &SequenceNumber, now: Timestamp) {
+        let state = &mut *self.state();
+        self.trace.say(|| format!("put {} {key} in {shard} at {}", state.sent, place.as_str()));
+        state.sent += 1;
+        state.stream().put(key, shard, place, now);
+    }
+
+    pub fn shards_made(&self, made: &[ShardId], parents: &[ShardId]) {
+        self.trace.say(|| format!("shards {} from {}", names(made), names(parents)));
+        self.state().stream().made(made, parents);
+    }
+
+    /// Their retention is over.
+    pub fn trimmed(&self, numbers: &[usize]) {
+        self.trace.say(|| format!("trimmed {numbers:?}"));
+        self.state().stream().trimmed(numbers);
+    }
+
+    /// A standard queue hands this one out again while somebody holds it.
+    pub fn repeated(&self, number: usize) {
+        self.trace.say(|| format!("repeated {number}"));
+        self.state().queue().repeated(number);
+    }
+
+    /// This life is over: whatever of it still runs is nobody's.
+    pub fn life_over(&self, life: u32) {
+        self.state().flights.retain(|_, flight| flight.connection.0 != life);
+    }
+}
+
+/// What passes on the link.
+impl Oracle {
+    pub fn received(&self, shard: &ShardId, received: &Received, max: usize, settings: Settings, now: Timestamp) {
+        self.judge(|state| {
+            if received.records.len() > max {
+                return Err(format!("the world is wrong: {} records, {max} asked", received.records.len()));
+            }
+            let State { flights, book, .. } = state;
+            match book {
+                Book::Queue(queue) => queue.received(received, settings, now, flights),
+                Book::Stream(stream) => stream.received(shard, received, settings),
+            }
+        });
+    }
+
+    pub fn began(&self, connection: Connection, settings: Settings, records: &[Delivered]) -> FlightId {
+        let records: Vec<_> = records.iter().map(Carried::new).collect();
+        let mut id = FlightId(0);
+        self.judge(|state| {
+            state.begun += 1;
+            id = FlightId(state.begun);
+            self.trace.say(|| format!("life {} invokes #{} {}", connection.0, id.0, listed(&records)));
+            let verdict = state.judge_begin(connection, settings, &records);
+            state.flights.insert(id, Flight { connection, records });
+            verdict
+        });
+        id
+    }
+
+    /// The daemon has the answer.
+    pub fn ended(&self, id: FlightId, reply: &Reply) {
+        self.judge(|state| {
+            let Some(flight) = state.flights.remove(&id) else { return Ok(()) }; // of a life that is over
+            let outcome = reply.outcome(None::<std::iter::Empty<_>>);
+            self.trace.say(|| format!("life {} hears of #{}: {outcome:?}", flight.connection.0, id.0));
+            match &mut state.book {
+                Book::Queue(queue) => queue.ended(flight.connection.0, &flight.records, &outcome),
+                Book::Stream(stream) if outcome == Outcome::Succeeded => stream.succeeded(&flight.records),
+                Book::Stream(_) => {}
+            }
+            Ok(())
+        });
+    }
+
+    /// The daemon let go of an invocation before its answer: it has to be dead, at the end of its drain, or without
+    /// the lease.
+    pub fn given_up(&self, id: FlightId, may: bool) {
+        self.judge(|state| {
+            let Some(flight) = state.flights.remove(&id) else { return Ok(()) };
+            let (life, number) = (flight.connection.0, flight.records[0].number);
+            self.trace.say(|| format!("life {life} gives up #{}", id.0));
+            let lost = matches!(&mut state.book, Book::Stream(stream) if stream.is_lease_lost(number));
+            if may || lost || state.panicked.contains(&life) {
+                return Ok(());
+            }
+            Err(format!("invocation #{} was given up for no reason", id.0))
+        });
+    }
+
+    pub fn adapter_panicked(&self, life: u32) {
+        self.trace.say(|| format!("life {life} meets a bug in an adapter"));
+        self.state().panicked.insert(life);
+    }
+
+    pub fn settling(&self, life: u32, settlements: &[Settlement]) {
+        self.judge(|state| {
+            let State { flights, book, .. } = state;
+            let Book::Queue(queue) = book else { return Err("a stream's record was settled".to_owned()) };
+            settlements.iter().try_for_each(|settlement| queue.settling(life, settlement, flights))
+        });
+    }
+
+    pub fn settled(&self, settlements: &[Settlement], answers: &[Settled]) {
+        for (settlement, answer) in settlements.iter().zip(answers) {
+            let (handle, kind) = match settlement {
+                Settlement::Delete(handle) => (handle, "deleted"),
+                Settlement::Return(handle) => (handle, "returned"),
+            };
+            self.trace.say(|| format!("{} {kind}: {answer:?}", handle.receipt));
+            self.state().queue().settled(settlement);
+        }
+    }
+
+    pub fn adding_shards(&self, rows: &[(ShardId, Checkpoint)]) {
+        self.trace.say(|| format!("new rows {rows:?}"));
+        self.judge(|state| state.stream_if_any().map_or(Ok(()), |stream| stream.adding(rows)));
+    }
+
+    pub fn removing_shards(&self, shards: &[ShardId]) {
+        self.trace.say(|| format!("rows removed {}", names(shards)));
+        self.judge(|state| state.stream_if_any().map_or(Ok(()), |stream| stream.removing(shards)));
+    }
+
+    pub fn claimed(&self, life: u32, lease: &Lease, checkpoint: &Checkpoint) {
+        self.trace
+            .say(|| format!("life {life} claims {} in epoch {} at {}", lease.shard, lease.epoch, checkpoint.up_to));
+        self.judge(|state| {
+            let State { flights, book, .. } = state;
+            match book {
+                Book::Queue(queue) => queue.claimed(),
+                Book::Stream(stream) => stream.claimed(life, lease, checkpoint, flights)?,
+            }
+            Ok(())
+        });
+    }
+
+    pub fn saving(&self, lease: &Lease, checkpoint: &Checkpoint) {
+        self.trace.say(|| {
+            let ranges = checkpoint.settled_above.len();
+            format!("{} epoch {} saves {} and {ranges} ranges", lease.shard, lease.epoch, checkpoint.up_to)
+        });
+        self.judge(|state| match &mut state.book {
+            Book::Queue(_) => Err("a queue's consumer saved a checkpoint".to_owned()),
+            Book::Stream(stream) => stream.saving(lease, checkpoint),
+        });
+    }
+
+    /// The store took it, whether or not the daemon hears of it.
+    pub fn saved(&self, lease: &Lease, checkpoint: &Checkpoint) {
+        self.judge(|state| state.stream().saved(lease, checkpoint));
+    }
+
+    /// The daemon was told so.
+    pub fn lease_lost(&self, lease: &Lease) {
+        self.trace.say(|| format!("{} epoch {} is told that its lease is lost", lease.shard, lease.epoch));
+        self.state().stream().lease_lost(lease);
+    }
+}
+
+/// What is asked at the end.
+impl Oracle {
+    /// Whatever was sent was delivered, waits at its source, or went where its queue sends what fails.
+    pub fn judge_losses(&self, rows: &[LeaseRow]) {
+        self.judge(|state| match &mut state.book {
+            Book::Queue(queue) => queue.judge_losses(),
+            Book::Stream(stream) => stream.judge_losses(rows),
+        });
+    }
+
+    /// What still waits, if anything does.
+    pub fn unsettled(&self, rows: &[LeaseRow]) -> Option<String> {
+        match &mut self.state().book {
+            Book::Queue(queue) => queue.unsettled(),
+            Book::Stream(stream) => stream.unsettled(rows),
+        }
+    }
+}
+
+impl State {
+    fn queue(&mut self) -> &mut QueueBook {
+        let Book::Queue(queue) = &mut self.book else { panic!("the source is a stream") };
+        queue
+    }
+
+    fn stream(&mut self) -> &mut StreamBook {
+        self.stream_if_any().expect("the source is a stream")
+    }
+
+    fn stream_if_any(&mut self) -> Option<&mut StreamBook> {
+        match &mut self.book {
+            Book::Queue(_) => None,
+            Book::Stream(stream) => Some(stream),
+        }
+    }
+
+    /// The rules of every invocation: `docs/semantics.md` 9, invariants 37, 40, 54, 60, 66 and 67; 6.10 for the last one.
+    fn judge_begin(&mut self, connection: Connection, settings: Settings, records: &[Carried]) -> Verdict {
+        let life = connection.0;
+        if records.is_empty() || records.len() > settings.batch_size {
+            return Err(format!("{} records in a batch of at most {}", records.len(), settings.batch_size));
+        }
+        for (id, other) in self.flights.iter().filter(|(_, other)| other.connection.0 == life) {
+            if other.connection != connection {
+                return Err(format!("#{} of the mapping as it was before still runs", id.0));
+            }
+            for record in records {
+                let same = |of_other: &&Carried| {
+                    of_other.number == record.number || (!record.key.is_empty() && of_other.key == record.key)
+                };
+                if let Some(of_other) = other.records.iter().find(same) {
+                    let (other, mine) = (of_other.number, record.number);
+                    return Err(format!(
+                        "{mine} is invoked while #{} with {other} of its key {} runs",
+                        id.0, record.key
+                    ));
+                }
+            }
+        }
+        let succeeded = |record: &&Carried| match &self.book {
+            Book::Queue(queue) => queue.has_succeeded(record.number),
+            Book::Stream(stream) => stream.has_succeeded(record.number),
+        };
+        if self.is_fair
+            && let Some(record) = records.iter().find(succeeded)
+        {
+            return Err(format!("{} succeeded and is invoked again", record.number));
+        }
+        let flights = self.flights.values().filter(|other| other.connection == connection);
+        let running = match &mut self.book {
+            Book::Queue(queue) => {
+                queue.judge_begin(life, records)?;
+                flights.count()
+            }
+            Book::Stream(stream) => {
+                stream.judge_begin(records)?;
+                let shard = stream.shard_of(records[0].number);
+                flights.filter(|other| stream.shard_of(other.records[0].number) == shard).count()
+            }
+        };
+        if running >= settings.lanes {
+            return Err(format!("{} invocations at once with {} lanes", running + 1, settings.lanes));
+        }
+        Ok(())
+    }
+}
+
+fn names(shards: &[ShardId]) -> String {
+    shards.iter().map(ShardId::as_str).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,183 @@
+//! A queue's book: every message, its group's order, who may delete it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use esmd::core::Timestamp;
+use esmd::core::outcome::Outcome;
+use esmd::core::record::{Origin, Received};
+use esmd::core::settings::Settings;
+use esmd::core::settlement::Settlement;
+
+use super::Verdict;
+use super::flight::{Carried, Flight, FlightId};
+use crate::fakes::queue::FakeQueue;
+
+pub struct QueueBook {
+    queue: FakeQueue,
+    /// By number.
+    messages: Vec<Message>,
+    numbers: BTreeMap<Arc<str>, usize>,
+    groups: BTreeMap<String, Group>,
+    /// What a standard queue's consumer holds and has not invoked with success, and until when by its own clock.
+    held: BTreeMap<usize, Timestamp>,
+}
+
+struct Message {
+    id: Arc<str>,
+    /// The lives that heard that an invocation with it succeeded.
+    succeeded_in: BTreeSet<u32>,
+    /// The receives whose invocation failed.
+    failed: BTreeSet<u32>,
+    /// Its queue handed it out again while somebody held it.
+    is_repeated: bool,
+}
+
+#[derive(Default)]
+struct Group {
+    numbers: Vec<usize>,
+    /// So many of them are no longer in the queue.
+    gone: usize,
+}
+
+impl QueueBook {
+    pub fn new(queue: FakeQueue) -> Self {
+        let (numbers, groups, held) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { queue, messages: Vec::new(), numbers, groups, held }
+    }
+
+    pub fn sent(&mut self, group: Option<&str>, id: &Arc<str>) {
+        let number = self.messages.len();
+        self.numbers.insert(Arc::clone(id), number);
+        let (succeeded_in, failed) = (BTreeSet::new(), BTreeSet::new());
+        self.messages.push(Message { id: Arc::clone(id), succeeded_in, failed, is_repeated: false });
+        if let Some(group) = group {
+            self.groups.entry(group.to_owned()).or_default().numbers.push(number);
+        }
+    }
+
+    pub fn repeated(&mut self, number: usize) {
+        self.messages[number].is_repeated = true;
+    }
+
+    pub fn has_succeeded(&self, number: usize) -> bool {
+        !self.messages[number].succeeded_in.is_empty()
+    }
+
+    /// A new consumer holds nothing.
+    pub fn claimed(&mut self) {
+        self.held.clear();
+    }
+
+    /// `docs/architecture.md` 5, invariant 4. Of a FIFO queue's messages the daemon may let go early, so nobody else can
+    /// count them.
+    pub fn received(
+        &mut self,
+        received: &Received,
+        settings: Settings,
+        now: Timestamp,
+        flights: &BTreeMap<FlightId, Flight>,
+    ) -> Verdict {
+        for record in &received.records {
+            let Origin::Message { id, receipt } = &record.origin else {
+                return Err("a position in a queue".to_owned());
+            };
+            let ends_at = self.held.entry(self.numbers[id]).or_default();
+            *ends_at = receipt.ends_at.max(*ends_at);
+        }
+        let flying: BTreeSet<_> =
+            flights.values().flat_map(|flight| &flight.records).map(|record| record.number).collect();
+        self.held.retain(|number, ends_at| *ends_at > now || flying.contains(number));
+        let capacity = settings.lanes * settings.batch_size;
+        if self.groups.is_empty() && self.held.len() > capacity {
+            return Err(format!("{} messages are held, {capacity} at most", self.held.len()));
+        }
+        Ok(())
+    }
+
+    /// `docs/semantics.md` 9, invariants 45, 52 and 61.
+    pub fn judge_begin(&mut self, life: u32, records: &[Carried]) -> Verdict {
+        for (index, record) in records.iter().enumerate() {
+            let message = &self.messages[record.number];
+            if message.failed.contains(&record.receives) {
+                return Err(format!("{} is invoked again after it failed in the same receive", record.number));
+            }
+            let look = self.queue.look(&message.id);
+            if look.is_some_and(|look| !look.leased) && !message.is_repeated {
+                return Err(format!("life {life} invokes {} on a lease that is over", record.number));
+            }
+            if !record.key.is_empty()
+                && let Some(older) = self.older_left(record, &records[..index])
+            {
+                return Err(format!("{} of group {} is invoked before {older}", record.number, record.key));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn ended(&mut self, life: u32, records: &[Carried], outcome: &Outcome) {
+        for record in records {
+            let message = &mut self.messages[record.number];
+            match outcome {
+                Outcome::Succeeded => {
+                    message.succeeded_in.insert(life);
+                    self.held.remove(&record.number); // nobody sees how long it is tried to delete it
+                }
+                Outcome::Failed(_) => {
+                    message.failed.insert(record.receives);
+                    self.held.remove(&record.number);
+                }
+                Outcome::Partial(_) => unreachable!("no mapping here reads reports"),
+                Outcome::Throttled | Outcome::Unavailable(_) => {}
+            }
+        }
+    }
+
+    /// `docs/semantics.md` 9, invariants 45 and 46: deleted is what succeeded, returned what is not under way.
+    pub fn settling(&mut self, life: u32, settlement: &Settlement, flights: &BTreeMap<FlightId, Flight>) -> Verdict {
+        let number = self.numbers[&settlement.handle().id];
+        let flies = |flight: &Flight| {
+            flight.connection.0 == life && flight.records.iter().any(|record| record.number == number)
+        };
+        if flights.values().any(flies) {
+            return Err(format!("{settlement:?} while its invocation runs"));
+        }
+        let succeeded = self.messages[number].succeeded_in.contains(&life);
+        match settlement {
+            Settlement::Delete(_) if !succeeded => Err(format!("{number} is deleted, and no invocation succeeded")),
+            Settlement::Delete(_) | Settlement::Return(_) => Ok(()),
+        }
+    }
+
+    /// It was received again while it was being deleted, perhaps.
+    pub fn settled(&mut self, settlement: &Settlement) {
+        self.held.remove(&self.numbers[&settlement.handle().id]);
+    }
+
+    /// `docs/semantics.md` 9, invariants 46 and 56.
+    pub fn judge_losses(&self) -> Verdict {
+        let dead: BTreeSet<String> = self.queue.dead().into_iter().collect();
+        let lost = self.messages.iter().enumerate().find(|(number, message)| {
+            let succeeded = !message.succeeded_in.is_empty();
+            !succeeded && self.queue.look(&message.id).is_none() && !dead.contains(&number.to_string())
+        });
+        lost.map_or(Ok(()), |(number, _)| Err(format!("{number} is lost")))
+    }
+
+    pub fn unsettled(&self) -> Option<String> {
+        let left = self.queue.left();
+        (!left.is_empty()).then(|| format!("the queue still has {left:?}"))
+    }
+
+    /// A message of the same group that comes first, is still in the queue, and is not in front of it in the batch.
+    fn older_left(&mut self, record: &Carried, in_front: &[Carried]) -> Option<usize> {
+        let group = self.groups.get_mut(&record.key)?;
+        let is_left = |number: usize| self.queue.look(&self.messages[number].id).is_some();
+        while group.numbers.get(group.gone).is_some_and(|number| !is_left(*number)) {
+            group.gone += 1;
+        }
+        let own = group.numbers.partition_point(|number| *number < record.number);
+        let mut older = group.numbers[group.gone.min(own)..own].iter().copied();
+        older.find(|number| is_left(*number) && !in_front.iter().any(|other| other.number == *number))
+    }
+}
