@@ -33,7 +33,7 @@ impl Consumer {
             Verdict::Progress(count) => {
                 let done = work.current.split_off_first(count, id);
                 self.settle(&done.entries);
-                work.current = work.current.afresh();
+                work.current = work.current.afresh(self.name_batch());
                 self.back_off(now, lane, work);
             }
             Verdict::Retry => {
@@ -42,9 +42,9 @@ impl Consumer {
             }
             Verdict::Split => {
                 let half = work.current.len() / 2;
-                let lower = work.current.split_off_first(half, self.name_batch());
-                let upper = std::mem::replace(&mut work.current, lower.afresh());
-                work.later.push(upper.afresh());
+                let lower = work.current.split_off_first(half, id);
+                let upper = std::mem::replace(&mut work.current, lower.afresh(self.name_batch()));
+                work.later.push(upper.afresh(self.name_batch()));
                 self.go_on(now, lane, work);
             }
             Verdict::Discard => {

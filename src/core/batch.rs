@@ -8,7 +8,7 @@ use super::Timestamp;
 use super::outcome::Answer;
 use super::record::{OrderingKey, Record};
 
-/// Names a batch within its consumer. A retry keeps it.
+/// Names a batch within its consumer. A retry keeps it; halves, and what goes on after progress, have new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub(super) u64);
 
@@ -79,18 +79,19 @@ impl Batch {
         self.entries = entries.into();
     }
 
-    /// Takes its first `count` records out as a batch of their own, which has its own name and the same history.
+    /// Takes its first `count` records out, with the same history. `id` names them.
     pub(super) fn split_off_first(&mut self, count: usize, id: BatchId) -> Self {
         let (first, rest) = self.entries.split_at(count);
-        let (first, rest) = (first.to_vec(), rest.to_vec());
-        let split = Self { id, bytes: bytes(&first), entries: first.into(), ..self.clone() };
-        self.keep(rest);
+        let (first, rest): (Arc<[_]>, Arc<[_]>) = (first.into(), rest.into());
+        let split = Self { id, bytes: bytes(&first), entries: first, ..self.clone() };
+        self.bytes -= split.bytes;
+        self.entries = rest;
         split
     }
 
-    /// The same records as if they had never been invoked.
-    pub(super) fn afresh(self) -> Self {
-        Self { attempts: 0, waits: 0, last_answer: None, due_at: Timestamp::default(), ..self }
+    /// The same records as if they had never been invoked, under a new name.
+    pub(super) fn afresh(self, id: BatchId) -> Self {
+        Self { id, attempts: 0, waits: 0, last_answer: None, due_at: Timestamp::default(), ..self }
     }
 
     /// The function ran and failed.

@@ -2,12 +2,15 @@
 //! halved, or lost records to age, goes on as parts: the lane finishes them in order before it takes new records.
 //!
 //! ```text
-//!  Idle ──cut──▶ Invoking ──settled or left, no part remains──▶ Idle
-//!                 │    ▲ ▲ └──given up──▶ Discarding ──confirmed──▶ the next part, or Idle
-//!   failed, throttled▼  │due │halved, next part   │    ▲
-//!               BackingOff ──┘        not delivered▼    │due
-//!                  │                            BackingOff
-//!                  └──every lease ended──▶ Idle
+//! Idle ──cut──▶ the current part's next step:
+//!                 too old ─▶ Discarding ──confirmed──▶ next part, or Idle
+//!                 not due ─▶ BackingOff ──due, too old──▶ next step
+//!                 else ────▶ Invoking ──settled, left──▶ next part, or Idle
+//!                                     ──halved──▶ next part
+//!                                     ──failed, throttled, progress──▶ next step, after a back-off
+//!                                     ──out of attempts──▶ Discarding
+//! Discarding ──not delivered──▶ BackingOff ──due──▶ Discarding
+//! BackingOff ──every lease ended──▶ Idle
 //! ```
 
 use std::sync::Arc;

@@ -206,6 +206,31 @@ mod tests {
         }
     }
 
+    /// `docs/semantics.md` 6.7: what counts as an attempt has an answer; the function's part of it is there if it ran,
+    /// its error if it had one (invariants 42 and 77).
+    #[test]
+    fn a_failure_record_tells_what_the_function_answered() {
+        let response = |function_error: Option<&str>| {
+            let function_error = function_error.map(str::to_owned);
+            Some(Answer {
+                request_id: None,
+                response: Some(FunctionResponse { executed_version: None, function_error }),
+            })
+        };
+        let cases = [
+            (answered(Some("Handled")), response(Some("Handled"))),
+            (answered(None), response(None)),
+            (refused(413, ""), Some(Answer { request_id: None, response: None })),
+            (refused(429, ""), None),
+            (refused(500, "ServiceException"), None),
+            (Reply::TimedOut, None),
+            (Reply::NotStarted, None),
+        ];
+        for (reply, expected) in cases {
+            assert_eq!(reply.answer(), expected, "{reply:?}");
+        }
+    }
+
     fn answered(function_error: Option<&str>) -> Reply {
         let payload = Bytes::from_static(br#"{"batchItemFailures":[{"itemIdentifier":"1"}]}"#);
         let function_error = function_error.map(str::to_owned);

@@ -40,6 +40,8 @@ fn without_a_limit_a_batch_is_tried_for_ever() {
     for _ in 0..200 {
         shard.expect_invoked(&[1]).fail();
     }
+    let mean = shard.now.since(START) / 200;
+    assert!(Duration::from_secs(20) < mean && mean < Duration::from_secs(40), "up to a minute each: {mean:?}");
 }
 
 #[test]
@@ -287,12 +289,14 @@ fn a_discard_that_is_not_delivered_is_tried_again_and_nothing_passes_it() {
     shard.receive([1]);
     shard.expect_invoked(&[1]).fail();
     shard.receive([2]);
-    for _ in 0..10 {
+    for _ in 0..100 {
         let (batch, _) = shard.expect_discarded(&[1]);
         assert_eq!(batch.attempts, 1, "delivering is no attempt");
         shard.consumer.handle_discarded(shard.now, batch.id, false);
         assert_eq!(shard.settled_up_to(), None);
     }
+    let mean = shard.now.since(START) / 100;
+    assert!(Duration::from_secs(3) < mean && mean < Duration::from_secs(7), "up to ten seconds each: {mean:?}");
     let (batch, _) = shard.expect_discarded(&[1]);
     shard.confirm(&batch);
     shard.expect_invoked(&[2]).succeed();
@@ -365,6 +369,35 @@ fn a_discard_carries_the_answer_of_the_last_attempt() {
         shard.consumer.handle_outcome(shard.now, batch, &outcome, id.and_then(answer));
     }
     assert_eq!(shard.expect_discarded(&[1]).0.last_answer, answer("second"));
+}
+
+/// A throttle says nothing, so it does not take the place of what the function said.
+#[test]
+fn a_throttle_leaves_the_answer_of_the_last_attempt() {
+    let mut shard = Shard::of(aged(60));
+    shard.receive([1]);
+    let answer = Some(Arc::new(Answer { request_id: Some("first".to_owned()), response: None }));
+    let batch = shard.expect_invoked(&[1]).id();
+    shard.consumer.handle_outcome(shard.now, batch, &FAILED, answer.clone());
+    shard.expect_invoked(&[1]).end(&Outcome::Throttled);
+    assert_eq!(shard.expect_invoked(&[1]).batch.last_answer, answer);
+}
+
+/// Invariant 70: halves know nothing of the whole, and are other batches than it.
+#[test]
+fn a_half_has_no_answer_and_a_name_of_its_own() {
+    let mut shard = Shard::of(RetrySettings { bisect: true, ..RetrySettings::default() });
+    shard.receive(1..=2);
+    let whole = shard.expect_invoked(&[1, 2]).id();
+    shard.consumer.handle_outcome(shard.now, whole, &FAILED, Some(Arc::default()));
+    let lower = shard.expect_invoked(&[1]);
+    assert_eq!(lower.batch.last_answer, None);
+    let lower = lower.id();
+    shard.consumer.handle_outcome(shard.now, lower, &Outcome::Succeeded, None);
+    let upper = shard.expect_invoked(&[2]);
+    assert_eq!(upper.batch.last_answer, None);
+    let upper = upper.id();
+    assert!(whole != lower && whole != upper && lower != upper, "each has a name of its own");
 }
 
 /// A consumer of one shard, and its time.

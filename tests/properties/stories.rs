@@ -106,6 +106,26 @@ fn a_shard_with_a_thousand_settled_ranges_waits_for_the_rest_of_a_batch() {
     assert_eq!(consumer.capacity(), 0);
 }
 
+/// `docs/architecture.md` 4: the parts that wait count too, or a shard that halves would take more and more.
+#[test]
+fn all_parts_of_a_batch_count_as_held() {
+    let retry = RetrySettings { bisect: true, ..RetrySettings::default() };
+    let settings = Settings { batch_bytes: 16 * MEBIBYTE, retry, ..settings(Kind::Stream, 1, 2, Duration::ZERO) };
+    let mut consumer = Consumer::new(settings, Checkpoint::at(UpTo::TrimHorizon));
+    let large = |name| Record { element: vec![b' '; 6 * MEBIBYTE].into(), ..record(name, "a") };
+    consumer.handle_received(NOW, received([large(0), large(1)]));
+    let (whole, _) = invoked(&mut consumer).expect("it is full");
+    assert_eq!(consumer.capacity(), 0, "12 MiB per lane");
+
+    consumer.handle_outcome(NOW, whole, &Outcome::Failed(Failure::FunctionError), None);
+    let (lower, names) = invoked(&mut consumer).expect("the lower half is next");
+    assert_eq!(names, [0]);
+    assert_eq!(consumer.capacity(), 0, "the upper half waits");
+
+    consumer.handle_outcome(NOW, lower, &Outcome::Succeeded, None);
+    assert!(consumer.capacity() > 0);
+}
+
 fn consumer(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Consumer {
     Consumer::new(settings(kind, lanes, batch_size, window), Checkpoint::at(UpTo::TrimHorizon))
 }
@@ -143,6 +163,7 @@ fn message(name: usize) -> Record {
 }
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+const MEBIBYTE: usize = 1024 * 1024;
 const WINDOW: Duration = Duration::from_secs(5);
 /// A thousand of the records here, with their commas.
 const BATCH_BYTES: usize = 3_000;

@@ -2,6 +2,7 @@
 //! the consumer; the model gets the input before the consumer, and the actions after it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use esmd::core::Timestamp;
@@ -122,7 +123,8 @@ impl World {
             }
         }
         self.model.end_invocation(self.now, id, &outcome);
-        self.consumer.handle_outcome(self.now, id, &outcome, None);
+        let ran = matches!(outcome, Outcome::Succeeded | Outcome::Partial(_) | Outcome::Failed(_));
+        self.consumer.handle_outcome(self.now, id, &outcome, ran.then(Arc::default));
         self.after_input();
     }
 

@@ -105,6 +105,8 @@ impl Lane {
         let expected = (part.attempts, part.waits, bytes);
         let given = (batch.attempts, batch.waits, batch.bytes);
         assert_eq!(given, expected, "invariants 5 and 82: attempts, waits, bytes of {names:?}");
+        let (answered, counted) = (batch.last_answer.is_some(), batch.attempts > 0);
+        assert_eq!(answered, counted, "{names:?} carries the answer of its last attempt, if it had one");
         self.id = Some(batch.id);
     }
 
