@@ -5,6 +5,7 @@
 //! Numbers in failures are the invariants of `docs/architecture.md` 5 up to 8, those of `docs/semantics.md` 9 above.
 
 mod checks;
+mod item;
 mod lane;
 
 use std::collections::BTreeSet;
@@ -14,12 +15,13 @@ use esmd::core::action::DiscardReason;
 use esmd::core::batch::{Batch, BatchId};
 use esmd::core::checkpoint::{Checkpoint, PositionRange};
 use esmd::core::outcome::Outcome;
-use esmd::core::record::{OrderingKey, Origin, Received, Record};
+use esmd::core::record::Received;
 use esmd::core::settings::{Kind, Settings};
 use esmd::core::settlement::Settlement;
+use item::{Item, Key, NEVER};
 use lane::{Lane, Part, State};
 
-use super::source::{first_above, name, names, number, position};
+use super::source::{first_above, names, number, position};
 
 pub struct Model {
     settings: Settings,
@@ -43,29 +45,6 @@ struct Shard {
     next: usize,
     restored: Vec<PositionRange>,
     settled: BTreeSet<usize>,
-}
-
-/// A record that the consumer holds.
-#[derive(Clone, Debug)]
-struct Item {
-    name: usize,
-    key: Key,
-    /// With its comma.
-    bytes: usize,
-    /// Of its latest receive; 0 for a stream's.
-    receipt: usize,
-    arrived_at: Timestamp,
-    /// When its lease ends; never for a stream's.
-    ends_at: Timestamp,
-    /// It was waiting when a window ended.
-    is_ripe: bool,
-}
-
-/// A record without a key is a key of its own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Shared(OrderingKey),
-    Own(usize),
 }
 
 struct Settling {
@@ -264,9 +243,7 @@ impl Model {
     }
 
     fn tell_all(&mut self, items: Vec<Item>, means: Means) {
-        for item in items {
-            self.tell(item, means);
-        }
+        items.into_iter().for_each(|item| self.tell(item, means));
     }
 
     fn tell(&mut self, item: Item, means: Means) {
@@ -421,18 +398,3 @@ impl Model {
         self.waiting.iter().filter(move |item| !busy.contains(&item.key))
     }
 }
-
-impl Item {
-    fn new(record: &Record) -> Self {
-        let name = name(record);
-        let (receipt, ends_at) = match &record.origin {
-            Origin::Message { receipt, .. } => (number(&receipt.handle), receipt.ends_at),
-            Origin::Position(_) => (0, NEVER),
-        };
-        let key = record.key.clone().map_or(Key::Own(name), Key::Shared);
-        let (bytes, arrived_at) = (record.element.len() + 1, record.arrived_at);
-        Self { name, key, bytes, receipt, arrived_at, ends_at, is_ripe: false }
-    }
-}
-
-const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);

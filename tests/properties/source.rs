@@ -45,7 +45,7 @@ impl Source {
         if !self.closed {
             let stored = |sent: &Sent| Stored {
                 sent: sent.clone(),
-                arrived_at: Timestamp::from_millis(now.since(Timestamp::default() + sent.age).as_millis() as u64),
+                arrived_at: Timestamp::default() + now.since(Timestamp::default() + sent.age),
                 settled: false,
                 succeeded: false,
                 visible_at: now,

@@ -8,8 +8,9 @@ use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
 use esmd::core::settings::{Kind, Settings};
 
-use super::lane::State;
-use super::{Lane, Model, NEVER, Shard};
+use super::item::NEVER;
+use super::lane::{Lane, State};
+use super::{Model, Shard};
 use crate::source::{first_above, position};
 
 /// What a lane should take now.

@@ -8,7 +8,7 @@ use esmd::core::action::DiscardReason;
 use esmd::core::batch::{Batch, BatchId};
 use esmd::core::settings::RetrySettings;
 
-use super::Item;
+use super::item::Item;
 
 /// A lane with a batch. An idle one is not in the list.
 pub(super) struct Lane {
