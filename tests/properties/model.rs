@@ -243,7 +243,9 @@ impl Model {
     }
 
     fn tell_all(&mut self, items: Vec<Item>, means: Means) {
-        items.into_iter().for_each(|item| self.tell(item, means));
+        for item in items {
+            self.tell(item, means);
+        }
     }
 
     fn tell(&mut self, item: Item, means: Means) {
