@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::event::payload;
 
-    /// `docs/semantics.md` 2.4: the members, their order and their form on the wire.
+    /// `docs/semantics.md` 2.4 and 9 (invariant 35): the members, their order and their form on the wire.
     #[test]
     fn an_element_has_the_documented_members_in_their_order() {
         let keys = item(&[("pk", text("a"))]);

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::event::payload;
 
-    /// `docs/semantics.md` 2.3: the members, their order and their form on the wire.
+    /// `docs/semantics.md` 2.3 and 9 (invariants 32 to 34): the members, their order and their form on the wire.
     #[test]
     fn an_element_has_the_documented_members_in_their_order() {
         let element = render(

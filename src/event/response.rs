@@ -142,7 +142,7 @@ const UNMARKED_FUNCTION_ERROR: &str = "Unhandled";
 mod tests {
     use super::*;
 
-    /// `docs/semantics.md` 3.
+    /// `docs/semantics.md` 3 and 9 (invariant 47): what the function says counts only if the mapping lets it report.
     #[test]
     fn each_reply_has_its_outcome() {
         let unavailable = Outcome::Unavailable;

@@ -69,7 +69,7 @@ async fn an_answer_has_awss_members_and_headers() {
     assert!(body["LastModified"].is_number());
 }
 
-/// `docs/semantics.md` 1.2, 1.6, 1.7
+/// `docs/semantics.md` 1.2, 1.6, 1.7 and 9 (invariants 18, 21)
 #[tokio::test]
 #[allow(clippy::too_many_lines)] // a table
 async fn every_error_has_awss_form() {
@@ -309,7 +309,7 @@ async fn other_routes_of_lambda_are_named_as_not_served() {
     assert_eq!(daemon.send("GET", "/nothing", "").await.status, 404);
 }
 
-/// `docs/semantics.md` 1.10
+/// `docs/semantics.md` 1.10 and 9 (invariants 22, 23)
 #[tokio::test]
 async fn a_list_is_filtered_and_comes_in_pages() {
     let daemon = Daemon::start().await;

@@ -51,6 +51,7 @@ async fn what_is_put_once_a_latest_mapping_is_enabled_is_read() {
     life.stop().await;
 }
 
+/// `docs/semantics.md` 9 (invariant 92)
 #[tokio::test(start_paused = true)]
 async fn a_mapping_whose_source_is_missing_is_enabled_and_says_its_problem() {
     let (outside, _) = outside();
@@ -127,6 +128,7 @@ async fn a_mapping_in_transition_is_in_use() {
     life.stop().await;
 }
 
+/// `docs/semantics.md` 9 (invariant 26)
 #[tokio::test(start_paused = true)]
 async fn a_deleted_mapping_drains_and_then_its_checkpoints_go() {
     let (outside, stream) = outside();
@@ -172,6 +174,7 @@ async fn a_source_and_a_function_have_one_mapping() {
     life.stop().await;
 }
 
+/// `docs/semantics.md` 9 (invariants 19, 20)
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_changed_is_refused_and_nothing_is_changed() {
     let (outside, _) = outside();

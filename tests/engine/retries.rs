@@ -97,6 +97,26 @@ async fn a_destination_is_told_of_what_is_given_up() {
     );
 }
 
+/// Invariant 42
+#[tokio::test(start_paused = true)]
+async fn an_oversized_record_uses_its_retries_and_is_told_without_a_response() {
+    let world = World::of_stream(1).await.with_destination(Undeliverable::Keep);
+    let world = world.with_retries(Retries { maximum_attempts: Some(1), ..Retries::default() });
+    world.target.answer(|invocation| match invocation.records[0].body.as_str() {
+        "0" => Answer::too_large(),
+        _ => Answer::succeed(),
+    });
+    world.put(0..2, 1);
+    let life = world.start();
+
+    world.until_delivered([1]).await;
+    life.drain().await;
+
+    let [failure] = &world.destination.delivered()[..] else { panic!("one record") };
+    assert_eq!((failure.condition, failure.invoke_count), (Condition::RetryAttemptsExhausted, 2));
+    assert_eq!(failure.response, None);
+}
+
 /// Where AWS would lose the records, their lane waits, other keys go on, and no checkpoint passes them; a crash repeats
 /// them.
 #[tokio::test(start_paused = true)]

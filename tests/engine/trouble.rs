@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use esmd::core::checkpoint::UpTo;
+use esmd::mapping::Retries;
 use esmd::store::StateStore;
 
 use crate::fakes::Fault;
@@ -105,9 +106,11 @@ async fn a_function_that_goes_missing_is_waited_for() {
     assert_eq!(world.target.delivered()[0].receive_count, 1);
 }
 
+/// `docs/semantics.md` 9 (invariant 92): what the source refuses uses up no attempt.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_fails_is_asked_again_and_loses_nothing() {
     let world = World::of_stream(1).await;
+    let world = world.with_retries(Retries { maximum_attempts: Some(0), ..Retries::default() });
     let shard = world.source.shard_of("key-0");
     world.source.fail_listings([Fault::Transient, Fault::Denied, Fault::Throttled]);
     world.source.fail_receives(&shard, [Fault::Throttled, Fault::Transient, Fault::Denied, Fault::Missing]);

@@ -90,7 +90,7 @@ impl Lineage {
     /// the end of a parent is stored before a child is read, not even a crash brings back a parent's record later. All
     /// ancestors are looked at, for a parent without records would hide what lies above it.
     ///
-    /// On the way: a batch holds records of one shard (6.1), each of them as it was put.
+    /// On the way: a batch holds records of one shard (6.1, invariant 65), each of them as it was put.
     ///
     /// # Panics
     /// When any of this does not hold.

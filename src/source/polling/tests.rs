@@ -48,8 +48,8 @@ macro_rules! cases {
 }
 pub(in crate::source) use cases;
 
-/// `docs/semantics.md` 6.2: after the last record read, never the starting position; a reader that a full lane held up
-/// for as long as an iterator lives is normal, so it shows as nothing.
+/// `docs/semantics.md` 6.2 and 9 (invariant 91): after the last record read, never the starting position; a reader that
+/// a full lane held up for as long as an iterator lives is normal, so it shows as nothing.
 pub async fn an_iterator_that_went_stale_is_replaced_after_the_last_record_read(service: &Service) {
     for code in service.stale {
         let server = Server::start([

@@ -82,6 +82,12 @@ impl Answer {
         })
     }
 
+    /// The payload is larger than the target takes.
+    pub fn too_large() -> Self {
+        let code = "RequestTooLargeException".to_owned();
+        Self::of(Reply::Refused { status: 413, code, message: "Request must be smaller".to_owned() })
+    }
+
     pub fn after(self, after: Duration) -> Self {
         Self { after, ..self }
     }
