@@ -38,7 +38,7 @@ const COUNTERS: &[(&str, &str)] = &[
     (RECORDS_POLLED, "Records read from the source"),
     (RECORDS_INVOKED, "Records handed to the target, once per attempt"),
     (RECORDS_FAILED, "Records in attempts that did not succeed, by reason"),
-    (RECORDS_DROPPED, "Records of a stream that were given up, by reason"),
+    (RECORDS_DROPPED, "Records of a stream that were given up without a destination being told, by reason"),
     (RECORDS_DELIVERED_TO_DESTINATION, "Records of discarded batches that a destination was told of"),
     (DESTINATION_FAILURES, "Failure records that a destination did not take"),
     (RECORDS_DELETED, "Messages deleted from the queue after they were processed"),
@@ -301,7 +301,7 @@ impl MappingMetrics {
         }
     }
 
-    /// Records were given up.
+    /// Records were given up, and no destination was told.
     pub fn dropped(&self, records: u64, reason: DiscardReason) {
         let labels = [("mapping", self.mapping.clone()), ("reason", reason.name().to_owned())];
         counter!(RECORDS_DROPPED, &labels).increment(records);

@@ -111,29 +111,25 @@ impl Discarding {
     fn on_delivered(&mut self, id: BatchId, delivered: &Result<(), DeliveryError>) -> bool {
         let reporting = self.reporting.as_ref().expect("only with a destination something is delivered");
         let Pending { record, reason } = &self.pending[&id];
-        let records = record.batch.size as u64;
-        let is_over = match delivered {
-            Ok(()) => {
-                self.metrics.delivered_to_destination(records, reporting.destination_type);
-                self.board.set_obstacle(self.lease.mapping, None);
-                true
-            }
-            Err(failed) => {
-                self.metrics.destination_failed(reporting.destination_type);
-                self.board.set_obstacle(self.lease.mapping, Some(chain(failed)));
-                let drops = reporting.undeliverable == Undeliverable::Drop;
-                if let Some(suppressed) = self.delivery_log.permit(self.clock.now()) {
-                    let then = if drops { "the records are dropped" } else { "the lane waits and tries again" };
-                    error!(error = %chain(failed), reason = failed.reason(), records, suppressed, then, "not delivered");
-                }
-                drops
-            }
+        let (records, reason) = (record.batch.size as u64, *reason);
+        let Err(failed) = delivered else {
+            self.metrics.delivered_to_destination(records, reporting.destination_type);
+            self.board.set_obstacle(self.lease.mapping, None);
+            self.pending.remove(&id);
+            return true;
         };
-        if is_over {
-            self.metrics.dropped(records, *reason);
+        self.metrics.destination_failed(reporting.destination_type);
+        self.board.set_obstacle(self.lease.mapping, Some(chain(failed)));
+        let is_dropped = reporting.undeliverable == Undeliverable::Drop;
+        if let Some(suppressed) = self.delivery_log.permit(self.clock.now()) {
+            let then = if is_dropped { "the records are dropped" } else { "the lane waits and tries again" };
+            error!(error = %chain(failed), reason = failed.reason(), records, suppressed, then, "not delivered");
+        }
+        if is_dropped {
+            self.metrics.dropped(records, reason);
             self.pending.remove(&id);
         }
-        is_over
+        is_dropped
     }
 
     fn say(&mut self, batch: &Batch, reason: DiscardReason) {
