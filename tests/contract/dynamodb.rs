@@ -34,6 +34,7 @@ cases!(
     a_position_is_resumed_after_its_record
     a_position_that_is_unknown_reads_on_at_the_oldest_record
     a_change_is_rendered_with_what_its_stream_says_of_it
+    a_table_keeps_changes_for_a_day
     every_type_of_attribute_arrives_as_it_was_written
     changes_of_one_item_share_a_key_that_others_do_not_have
     a_receive_that_is_dropped_loses_nothing
@@ -91,6 +92,12 @@ async fn a_change_is_rendered_with_what_its_stream_says_of_it(server: TableServe
         assert_eq!(element["eventSourceARN"], stream.table.stream_arn);
         assert_eq!(element["awsRegion"], stream.table.stream_arn.split(':').nth(3).unwrap());
     }
+}
+
+/// `docs/semantics.md` 0
+async fn a_table_keeps_changes_for_a_day(server: TableServer) {
+    let stream = server.create(1).await;
+    assert_eq!(stream.source().retention().await.unwrap(), Some(Duration::from_hours(24)));
 }
 
 /// `docs/semantics.md` 2.4.

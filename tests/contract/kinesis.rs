@@ -59,6 +59,7 @@ cases!(
     servers:
         a_record_is_rendered_with_what_its_stream_says_of_it
         a_listing_of_many_pages_is_whole
+        the_stream_says_how_long_it_keeps_records
         a_stream_that_is_not_there_is_missing;
     // ministack reads nothing after a number that it does not know, and the fake all that is greater.
     forgets:
@@ -86,6 +87,13 @@ async fn latest_reads_what_arrived_after_its_instant_however_late_the_shard_is_o
     let then = read_until(&mut receiver, 1).await;
 
     assert_eq!((stream.numbers(&first), stream.numbers(&then)), (vec![3, 4], vec![5]));
+}
+
+/// `docs/semantics.md` 0; without an answer reading goes on.
+async fn the_stream_says_how_long_it_keeps_records(server: KinesisServer) {
+    let stream = server.create(1).await;
+    assert_eq!(stream.source().retention().await.unwrap(), Some(Duration::from_hours(24)));
+    assert_eq!(stream.source_of_nothing().retention().await.unwrap(), None);
 }
 
 /// `docs/semantics.md` 6.1.
