@@ -497,6 +497,31 @@ async fn a_changed_visibility_timeout_is_noticed() {
     assert_eq!(leases, [280, 45, 45], "tenths of a second");
 }
 
+/// `docs/semantics.md` 9 (invariant 52): a machine that slept between the queue's answer and its reading holds messages
+/// whose lease may be over.
+#[tokio::test]
+async fn a_lease_is_shortened_by_the_time_that_the_machine_slept_during_the_receive() {
+    let script = Script::start(&[
+        (200, json!({ "QueueUrl": "http://queue.invalid/q" })),
+        (200, json!({ "Attributes": { "VisibilityTimeout": "30" } })),
+        (200, json!({ "Messages": [{ "MessageId": "m", "ReceiptHandle": "r" }] })),
+    ])
+    .await;
+    let clock = Clock::new({
+        let state = Arc::clone(&script.state);
+        move || {
+            let has_slept = state.lock().unwrap().requests.len() == 3;
+            Duration::from_secs(1_000) + if has_slept { Duration::from_secs(20) } else { Duration::ZERO }
+        }
+    });
+    let source = SqsSource::open(script.client.clone(), settings(), clock.clone()).await.unwrap();
+
+    let records = open(&source).receive(1).await.unwrap().records;
+
+    let left = message(&records[0]).1.ends_at.since(clock.now());
+    assert!((Duration::from_secs(7)..=Duration::from_secs(9)).contains(&left), "of 28 s {left:?} are left");
+}
+
 struct TestQueue {
     arn: String,
     backing: Backing,

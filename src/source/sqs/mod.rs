@@ -15,6 +15,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use futures_util::future::{self, BoxFuture, FutureExt};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Receiver, Source, SourceError};
@@ -138,13 +139,16 @@ impl Queue {
             .set_receive_request_attempt_id(attempt)
             .customize()
             .config_override(deadline(Duration::from_secs(wait_seconds) + CALL_TIMEOUT));
+        let (asked_at, began) = (self.clock.now(), Instant::now());
         let answer = call.send().await;
         let replied_at = self.clock.now();
+        // Of a sleep during the call nobody knows whether it came before the answer or after it.
+        let slept = replied_at.since(asked_at).saturating_sub(began.elapsed());
         if is_answered(&answer) {
             *unanswered_attempt = None;
         }
         let messages = answer.map_err(source_error)?.messages.unwrap_or_default();
-        let lease_end = replied_at + lease(wanted.unwrap_or(own));
+        let lease_end = replied_at + lease(wanted.unwrap_or(own)).saturating_sub(slept);
         let records = messages.iter().map(|message| self.record(message, replied_at, lease_end));
         Ok(Received { records: records.collect::<Result<_, _>>()?, ..Received::default() })
     }
