@@ -171,6 +171,9 @@ fn given_back(invocation: &Invocation) -> BTreeSet<usize> {
     let Behaviour::Succeed(response) = invocation.behaviour.at_last() else { return BTreeSet::new() };
     let failures = response["batchItemFailures"].as_array().map_or(&[][..], Vec::as_slice);
     let listed: BTreeSet<&str> = failures.iter().filter_map(|failure| failure["itemIdentifier"].as_str()).collect();
+    if listed.is_empty() {
+        return BTreeSet::new();
+    }
     let records = invocation.records();
     let places = (0..records.len()).filter(|place| listed.contains(identifier(&records[*place])));
     let is_queue = records.first().is_some_and(|record| record["messageId"].is_string());
