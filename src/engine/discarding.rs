@@ -123,7 +123,7 @@ impl Discarding {
         let is_dropped = reporting.undeliverable == Undeliverable::Drop;
         if let Some(suppressed) = self.delivery_log.permit(self.clock.now()) {
             let then = if is_dropped { "the records are dropped" } else { "the lane waits and tries again" };
-            error!(error = %chain(failed), reason = failed.reason(), records, suppressed, then, "not delivered");
+            error!(error = %chain(failed), reason = failed.reason(), records, suppressed, then, "failure record not delivered");
         }
         if is_dropped {
             self.metrics.dropped(records, reason);
