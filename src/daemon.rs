@@ -73,9 +73,10 @@ async fn start(config: Config) -> anyhow::Result<Started> {
     let file = file.map(judge).transpose()?;
     let store = ObservedStore::new(Arc::new(EmbeddedStore::open(&settings.state_directory)?));
     let shutdown = CancellationToken::new();
-    let vitals = Vitals { metrics: telemetry::install_metrics(), store: store.clone(), shutdown: shutdown.clone() };
     let region = aws.region().to_owned();
-    let shared = shared(&settings, aws, store);
+    let shared = shared(&settings, aws, store.clone());
+    let (metrics, board) = (telemetry::install_metrics(), shared.board.clone());
+    let vitals = Vitals { metrics, store, board, shutdown: shutdown.clone() };
     let (controller, control) = Controller::open(controlled(&shared, environment), file).await?;
     let desired = controller.desired();
     let mut services = serve(&settings, &vitals, &control, &region).await?;
@@ -206,7 +207,10 @@ async fn answer(listener: TcpListener, router: Router) {
 async fn keep_metrics(vitals: Vitals, desired: watch::Receiver<Desired>, control: Control) {
     loop {
         telemetry::build_info();
-        desired.borrow().iter().for_each(|(uuid, mapping)| telemetry::describe_mapping(*uuid, mapping));
+        desired.borrow().iter().for_each(|(uuid, mapping)| {
+            telemetry::describe_mapping(*uuid, mapping);
+            telemetry::stalled(*uuid, !vitals.board.stalled_shards(*uuid).is_empty());
+        });
         telemetry::store_available(vitals.store.is_available());
         if let Some(succeeded) = control.last_reload_succeeded() {
             telemetry::config_last_reload(succeeded);

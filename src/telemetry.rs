@@ -45,14 +45,14 @@ const COUNTERS: &[(&str, &str)] = &[
     (RECORDS_RETURNED, "Messages given back to the queue without having been invoked"),
     (RECORDS_LET_GO, "Messages let go, because their lease ended before they were invoked"),
     (SETTLEMENT_FAILURES, "Messages that were not settled: the queue refused, or the lease ended"),
-    (MAPPING_WAITS, "Times that a mapping had to wait for its function, source or state store, by reason"),
+    (MAPPING_WAITS, "Times that a mapping or a shard had to wait, by reason"),
     (INVOCATIONS, "Invocations, by outcome and reason"),
     (POLLS, "Receives from the source"),
     (POLLS_EMPTY, "Receives that brought nothing"),
     (POLL_FAILURES, "Receives that failed, by reason"),
-    (POLL_RESTARTS, "Shards read on at their oldest record, as their stream no longer knew the last one read"),
+    (POSITIONS_RESET, "Shards read on at their oldest record, as what followed the last one read is gone, by reason"),
     (CHECKPOINT_FAILURES, "Checkpoints that could not be written"),
-    (CONSUMER_RESTARTS, "Consumers started again after a fault of esmd itself"),
+    (CONSUMER_RESTARTS, "Consumers started again, by reason"),
 ];
 const GAUGES: &[(&str, Unit, &str)] = &[
     (BUILD_INFO, Unit::Count, "1, with the version"),
@@ -60,6 +60,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     (STORE_AVAILABLE, Unit::Count, "1 if the last write to the state store succeeded, else 0"),
     (MAPPING_INFO, Unit::Count, "1, with what the mapping reads and invokes"),
     (MAPPING_ENABLED, Unit::Count, "1 if the mapping is enabled, else 0"),
+    (STALLED, Unit::Count, "1 if a shard lags, settles nothing and has no reason to wait, else 0"),
     (INVOCATIONS_IN_FLIGHT, Unit::Count, "Batches at the target now"),
     (ITERATOR_AGE, Unit::Seconds, "Age of the oldest unsettled record, or how far behind the tip reading is"),
     (LAST_PROGRESS, Unit::Seconds, "When a record of the shard was settled last, in seconds since the epoch"),
@@ -88,7 +89,7 @@ const INVOCATIONS: &str = "esmd_invocations_total";
 const POLLS: &str = "esmd_poll_requests_total";
 const POLLS_EMPTY: &str = "esmd_poll_empty_total";
 const POLL_FAILURES: &str = "esmd_poll_failures_total";
-const POLL_RESTARTS: &str = "esmd_poll_restarts_total";
+const POSITIONS_RESET: &str = "esmd_positions_reset_total";
 const CHECKPOINT_FAILURES: &str = "esmd_checkpoint_failures_total";
 const CONSUMER_RESTARTS: &str = "esmd_consumer_restarts_total";
 const BUILD_INFO: &str = "esmd_build_info";
@@ -96,6 +97,7 @@ const CONFIG_LAST_RELOAD_SUCCESS: &str = "esmd_config_last_reload_success";
 const STORE_AVAILABLE: &str = "esmd_store_available";
 const MAPPING_INFO: &str = "esmd_mapping_info";
 const MAPPING_ENABLED: &str = "esmd_mapping_enabled";
+const STALLED: &str = "esmd_stalled";
 const INVOCATIONS_IN_FLIGHT: &str = "esmd_inflight_invocations";
 const ITERATOR_AGE: &str = "esmd_shard_iterator_age_seconds";
 const LAST_PROGRESS: &str = "esmd_shard_last_progress_timestamp_seconds";
@@ -163,6 +165,11 @@ pub fn describe_mapping(uuid: Uuid, mapping: &EventSourceMapping) {
     gauge!(MAPPING_ENABLED, "mapping" => uuid.to_string()).set(if mapping.enabled { 1.0 } else { 0.0 });
 }
 
+/// Whether a shard of the mapping stalls.
+pub fn stalled(mapping: Uuid, stalls: bool) {
+    gauge!(STALLED, "mapping" => mapping.to_string()).set(if stalls { 1.0 } else { 0.0 });
+}
+
 /// Whether the last write to the state store succeeded.
 pub fn store_available(available: bool) {
     gauge!(STORE_AVAILABLE).set(if available { 1.0 } else { 0.0 });
@@ -202,6 +209,15 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Why a consumer is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartReason {
+    /// A fault of esmd itself.
+    Panicked,
+    /// It lagged, settled nothing, and had no reason to wait.
+    Stalled,
+}
+
 /// One mapping's metrics. Cloning shares them.
 #[derive(Clone)]
 pub struct MappingMetrics {
@@ -214,9 +230,7 @@ pub struct MappingMetrics {
     settlement_failures: Counter,
     polls: Counter,
     polls_empty: Counter,
-    poll_restarts: Counter,
     checkpoint_failures: Counter,
-    consumer_restarts: Counter,
     invocation_duration: Histogram,
     latency: Histogram,
     batch_records: Histogram,
@@ -239,9 +253,7 @@ impl MappingMetrics {
             settlement_failures: counter(SETTLEMENT_FAILURES),
             polls: counter(POLLS),
             polls_empty: counter(POLLS_EMPTY),
-            poll_restarts: counter(POLL_RESTARTS),
             checkpoint_failures: counter(CHECKPOINT_FAILURES),
-            consumer_restarts: counter(CONSUMER_RESTARTS),
             invocation_duration: histogram(INVOCATION_DURATION),
             latency: histogram(LATENCY),
             batch_records: histogram(BATCH_RECORDS),
@@ -257,7 +269,9 @@ impl MappingMetrics {
         if received.records.is_empty() {
             self.polls_empty.increment(1);
         }
-        self.poll_restarts.increment(received.restarted.into());
+        if let Some(reset) = received.reset {
+            counter!(POSITIONS_RESET, "mapping" => self.mapping.clone(), "reason" => reset.name()).increment(1);
+        }
     }
 
     /// A receive failed.
@@ -339,7 +353,7 @@ impl MappingMetrics {
         self.records_let_go.increment(messages);
     }
 
-    /// The mapping could not run, or not look at its shards.
+    /// The mapping could not run or not look at its shards, or a shard waits.
     pub fn waited(&self, reason: &'static str) {
         counter!(MAPPING_WAITS, "mapping" => self.mapping.clone(), "reason" => reason).increment(1);
     }
@@ -349,9 +363,13 @@ impl MappingMetrics {
         self.checkpoint_failures.increment(1);
     }
 
-    /// A consumer is started again after a fault of esmd itself.
-    pub fn consumer_restarted(&self) {
-        self.consumer_restarts.increment(1);
+    /// A consumer is started again.
+    pub fn consumer_restarted(&self, reason: RestartReason) {
+        let reason = match reason {
+            RestartReason::Panicked => "panic",
+            RestartReason::Stalled => "stalled",
+        };
+        counter!(CONSUMER_RESTARTS, "mapping" => self.mapping.clone(), "reason" => reason).increment(1);
     }
 
     /// The series of one shard.
@@ -386,6 +404,26 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::core::record::PositionReset;
+
+    /// `docs/semantics.md` 6.2
+    #[test]
+    fn positions_that_were_given_up_are_counted_by_their_reason() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            let metrics = MappingMetrics::new(Uuid::nil());
+            for reset in
+                [Some(PositionReset::Trimmed), None, Some(PositionReset::Unknown), Some(PositionReset::Unknown)]
+            {
+                metrics.received(&Received { reset, ..Received::default() });
+            }
+        });
+        let page = recorder.handle().render();
+        for (reason, count) in [("trimmed", 1), ("unknown", 2)] {
+            let line = format!("{POSITIONS_RESET}{{mapping=\"{}\",reason=\"{reason}\"}} {count}\n", Uuid::nil());
+            assert!(page.contains(&line), "{page}");
+        }
+    }
 
     #[test]
     fn the_documentation_names_every_metric_and_no_other() {

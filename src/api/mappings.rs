@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::error::ApiError;
 use crate::control::{Control, MappingView};
 use crate::mapping::arn::FunctionName;
-use crate::mapping::configuration::{EventSourceMappingConfiguration, Facts};
+use crate::mapping::configuration::{EventSourceMappingConfiguration, Facts, OwnFacts, WaitingShard};
 use crate::mapping::document::{FIELDS, Field, MappingDocument};
 
 /// What the routes work with.
@@ -115,20 +115,26 @@ impl Mappings {
     }
 
     fn configuration(&self, view: MappingView) -> EventSourceMappingConfiguration {
-        let milliseconds = i64::try_from(view.last_modified.as_millis()).unwrap_or(i64::MAX);
         let facts = Facts {
             uuid: view.uuid.to_string(),
             region: self.region.clone(),
             state: view.state,
-            last_modified: jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::MAX),
+            last_modified: view.last_modified.to_utc().unwrap_or(jiff::Timestamp::MAX),
             last_processing_result: self.control.last_processing_result(view.uuid),
         };
         let answer = EventSourceMappingConfiguration::new(&view.document, &view.mapping, facts);
         match self.dialect {
             Dialect::Lambda => answer,
             Dialect::Esmd => {
-                let file = view.declared_in.map(|file| file.display().to_string());
-                answer.with_own_members(&view.document, file)
+                let waits = self.control.waits(view.uuid).into_iter();
+                let waits = waits.map(|(shard, reason)| WaitingShard { shard: shard.as_str().to_owned(), reason });
+                let stalled = self.control.stalled_shards(view.uuid).into_iter();
+                let facts = OwnFacts {
+                    declared_in: view.declared_in.map(|file| file.display().to_string()),
+                    waits: waits.collect(),
+                    stalled: stalled.map(|shard| shard.as_str().to_owned()).collect(),
+                };
+                answer.with_own_members(&view.document, facts)
             }
         }
     }

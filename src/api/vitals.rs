@@ -10,7 +10,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::core::record::ShardId;
+use crate::engine::Board;
 use crate::store::observed::ObservedStore;
 
 /// What the answers are made from. Cloning shares it.
@@ -20,6 +23,8 @@ pub struct Vitals {
     pub metrics: PrometheusHandle,
     /// The state store.
     pub store: ObservedStore,
+    /// What runs, and what stalls.
+    pub board: Board,
     /// Cancelled when the process is asked to stop.
     pub shutdown: CancellationToken,
 }
@@ -40,9 +45,11 @@ pub(super) async fn healthz() -> &'static str {
 
 /// 200 if every check holds, else 503. `?verbose` names them all; a failing check is always named.
 async fn readyz(State(vitals): State<Arc<Vitals>>, RawQuery(query): RawQuery) -> Response {
+    let stalled = vitals.board.stalled();
     let checks = [
-        ("state-store", vitals.store.is_available(), "takes no writes"),
-        ("running", !vitals.shutdown.is_cancelled(), "draining"),
+        ("state-store", vitals.store.is_available(), "takes no writes".to_owned()),
+        ("stalled", stalled.is_empty(), names(&stalled)),
+        ("running", !vitals.shutdown.is_cancelled(), "draining".to_owned()),
     ];
     let ready = checks.iter().all(|(_, holds, _)| *holds);
     let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part == "verbose=true"));
@@ -59,8 +66,21 @@ async fn readyz(State(vitals): State<Arc<Vitals>>, RawQuery(query): RawQuery) ->
     (status, text).into_response()
 }
 
+/// The mapping and the shard of each, as far as a line has room.
+fn names(stalled: &[(Uuid, ShardId)]) -> String {
+    let named = stalled.iter().take(NAMES_MAX).map(|(mapping, shard)| format!("{mapping} {shard}"));
+    let mut text = named.collect::<Vec<_>>().join(", ");
+    if stalled.len() > NAMES_MAX {
+        _ = write!(text, " and {} more", stalled.len() - NAMES_MAX);
+    }
+    text
+}
+
 /// Prometheus text.
 async fn metrics(State(vitals): State<Arc<Vitals>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (content_type, vitals.metrics.render()).into_response()
 }
+
+/// Shards that a failing check names.
+const NAMES_MAX: usize = 10;

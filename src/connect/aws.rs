@@ -35,7 +35,7 @@ pub struct AwsConnector {
 
 impl Connector for AwsConnector {
     fn target(&self, mapping: &EventSourceMapping) -> Arc<dyn Target> {
-        let EsmdSettings { function_timeout, invoke_identity_arn } = mapping.esmd.clone();
+        let EsmdSettings { function_timeout, invoke_identity_arn, .. } = mapping.esmd.clone();
         let arn = function_arn(mapping, self.aws.region());
         let settings = LambdaSettings {
             name: mapping.function.as_given().to_owned(),

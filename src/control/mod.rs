@@ -19,6 +19,7 @@ use list::List;
 pub use controller::{Controller, Surroundings};
 
 use crate::core::Timestamp;
+use crate::core::record::ShardId;
 use crate::engine::Board;
 use crate::mapping::EventSourceMapping;
 use crate::mapping::document::MappingDocument;
@@ -147,6 +148,18 @@ impl Control {
     #[must_use]
     pub fn last_processing_result(&self, uuid: Uuid) -> String {
         self.board.last_processing_result(uuid)
+    }
+
+    /// The mapping's shards that have settled nothing for long, and why.
+    #[must_use]
+    pub fn waits(&self, uuid: Uuid) -> Vec<(ShardId, &'static str)> {
+        self.board.waits(uuid)
+    }
+
+    /// The mapping's shards that stall.
+    #[must_use]
+    pub fn stalled_shards(&self, uuid: Uuid) -> Vec<ShardId> {
+        self.board.stalled_shards(uuid)
     }
 
     async fn call(&self, call: impl FnOnce(Answer) -> Call) -> Result<MappingView, ControlError> {

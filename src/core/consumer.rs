@@ -76,8 +76,8 @@ impl Consumer {
             if self.draining {
                 return;
             }
-            if let (true, Some(Origin::Position(oldest))) =
-                (received.restarted, received.records.first().map(|r| &r.origin))
+            if let (Some(_), Some(Origin::Position(oldest))) =
+                (received.reset, received.records.first().map(|r| &r.origin))
             {
                 watermark.restart(oldest);
             }
@@ -139,7 +139,7 @@ impl Consumer {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, Wakeup)> {
         let backoff = self.lanes.iter().filter_map(Lane::due_at).min();
-        let window = self.window.ends_at().filter(|_| !self.draining && self.idle_lanes() > 0);
+        let window = self.window.ends_at().filter(|_| self.gathers());
         let lease_end = match &self.progress {
             Progress::Queue(visibility) => visibility.next_end(),
             Progress::Stream(_) => None,
@@ -276,6 +276,11 @@ impl Consumer {
         if let Some(key) = entry.key() {
             self.backlog.release(key);
         }
+    }
+
+    /// Whether only its window keeps a batch from being cut.
+    pub(super) fn gathers(&self) -> bool {
+        self.window.ends_at().is_some() && !self.draining && self.idle_lanes() > 0
     }
 
     pub(super) fn idle_lanes(&self) -> usize {

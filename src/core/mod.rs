@@ -41,6 +41,12 @@ impl Timestamp {
         self.0
     }
 
+    /// The same moment for people; `None` beyond the years that have four digits.
+    #[must_use]
+    pub fn to_utc(self) -> Option<jiff::Timestamp> {
+        i64::try_from(self.0).ok().and_then(|milliseconds| jiff::Timestamp::from_millisecond(milliseconds).ok())
+    }
+
     /// How long ago `earlier` was; zero if it lies in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -161,9 +161,28 @@ pub struct Received {
     pub behind_millis: Option<u64>,
     /// The shard is closed and these are its last records.
     pub ended: bool,
-    /// The source no longer knew the last position and began at its oldest record: positions before the last one are
-    /// not repetitions.
-    pub restarted: bool,
+    /// The source began at its oldest record, and why: positions before the last one are not repetitions.
+    pub reset: Option<PositionReset>,
+}
+
+/// Why a source could not go on after the last position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PositionReset {
+    /// What followed it is past its retention.
+    Trimmed,
+    /// It does not know the position: trimmed as well, or the stream is another one of the same name.
+    Unknown,
+}
+
+impl PositionReset {
+    /// The value of the label `reason`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trimmed => "trimmed",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 #[cfg(test)]

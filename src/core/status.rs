@@ -4,7 +4,7 @@
 use super::Timestamp;
 use super::checkpoint::Checkpoint;
 use super::consumer::{Consumer, Progress};
-use super::lane::Lane;
+use super::lane::{Lane, Next};
 use super::settings::{Kind, Settings};
 
 /// How a consumer stands.
@@ -18,6 +18,10 @@ pub struct Status {
     pub invoking: usize,
     /// Batches that wait to be invoked or discarded again.
     pub backing_off: usize,
+    /// Why a batch waits or is being discarded; of several reasons the last of [`BackOff`].
+    pub backing_off_for: Option<BackOff>,
+    /// An incomplete batch waits for more records.
+    pub gathers: bool,
     /// Batches that are being discarded.
     pub discarding: usize,
     /// The most failed attempts of a batch that is held now.
@@ -28,6 +32,17 @@ pub struct Status {
     pub settled_ranges: usize,
     /// Messages let go so far, because their lease ended before they were invoked.
     pub let_go: u64,
+}
+
+/// Why a batch waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BackOff {
+    /// It failed, or a part of it did.
+    Retry,
+    /// The target had no room or was away.
+    Target,
+    /// Whoever is to know of its discard does not yet.
+    Destination,
 }
 
 impl Consumer {
@@ -104,6 +119,8 @@ impl Consumer {
             invoking: self.lanes.iter().filter(|lane| matches!(lane, Lane::Invoking(_))).count(),
             discarding: self.lanes.iter().filter(|lane| matches!(lane, Lane::Discarding(..))).count(),
             backing_off: self.lanes.iter().filter(|lane| lane.due_at().is_some()).count(),
+            backing_off_for: self.lanes.iter().filter_map(back_off).max(),
+            gathers: self.gathers(),
             attempts: self.lanes.iter().map(Lane::attempts).max().unwrap_or(0),
             oldest_arrival,
             settled_ranges,
@@ -117,6 +134,15 @@ impl Consumer {
             Progress::Queue(visibility) => visibility.held(),
             Progress::Stream(watermark) => watermark.open(),
         }
+    }
+}
+
+fn back_off(lane: &Lane) -> Option<BackOff> {
+    match lane {
+        Lane::Idle | Lane::Invoking(_) => None,
+        Lane::Discarding(..) | Lane::BackingOff { next: Next::Discard(_), .. } => Some(BackOff::Destination),
+        Lane::BackingOff { work, .. } if work.current.waits > 0 => Some(BackOff::Target),
+        Lane::BackingOff { .. } => Some(BackOff::Retry),
     }
 }
 

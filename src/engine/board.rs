@@ -1,7 +1,7 @@
 //! What runs at this moment and how it goes, as the engine and its tasks report it. Whoever decides what is to run
 //! learns here that it does, or no longer does; the API shows it; a drain that did not end names what is left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -32,8 +32,19 @@ struct Running {
     mapping: EventSourceMapping,
     /// It was tried once to reach its function and source, whether or not that succeeded.
     has_begun: bool,
-    /// The shards that have a consumer, and why it cannot read.
-    shards: BTreeMap<ShardId, Option<String>>,
+    /// The shards that have a consumer.
+    shards: BTreeMap<ShardId, Reader>,
+    /// The shards that stall, also while their consumer is started again.
+    stalled: BTreeSet<ShardId>,
+}
+
+/// A shard's consumer.
+#[derive(Clone, Debug, Default)]
+struct Reader {
+    /// Why it cannot read.
+    obstacle: Option<String>,
+    /// Why it settles nothing, if it has not for long.
+    wait: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +101,28 @@ impl Board {
         text.to_owned()
     }
 
+    /// The shards that have settled nothing for long, each with the reason as `esmd_mapping_waits_total` names it.
+    #[must_use]
+    pub fn waits(&self, mapping: Uuid) -> Vec<(ShardId, &'static str)> {
+        let pages = self.pages.borrow();
+        let readers = pages.get(&mapping).into_iter().flat_map(Page::readers);
+        readers.filter_map(|(shard, reader)| Some((shard.clone(), reader.wait?))).collect()
+    }
+
+    /// Every shard that stalls, with its mapping.
+    #[must_use]
+    pub fn stalled(&self) -> Vec<(Uuid, ShardId)> {
+        let pages = self.pages.borrow();
+        let running = pages.iter().filter_map(|(uuid, page)| Some((uuid, page.running.as_ref()?)));
+        running.flat_map(|(uuid, running)| running.stalled.iter().map(|shard| (*uuid, shard.clone()))).collect()
+    }
+
+    /// The mapping's shards that stall.
+    #[must_use]
+    pub fn stalled_shards(&self, mapping: Uuid) -> Vec<ShardId> {
+        self.stalled().into_iter().filter(|(uuid, _)| *uuid == mapping).map(|(_, shard)| shard).collect()
+    }
+
     /// Tells when a mapping began or ended since.
     #[must_use]
     pub fn changes(&self) -> Changes {
@@ -105,7 +138,7 @@ impl Board {
     }
 
     pub(super) fn started(&self, uuid: Uuid, mapping: EventSourceMapping) {
-        let running = Running { mapping, has_begun: false, shards: BTreeMap::new() };
+        let running = Running { mapping, has_begun: false, shards: BTreeMap::new(), stalled: BTreeSet::new() };
         self.pages.send_if_modified(|pages| {
             pages.entry(uuid).or_default().running = Some(running);
             false
@@ -134,9 +167,30 @@ impl Board {
 
     /// What is in the way of a shard's consumer, or that nothing is any more.
     pub(super) fn set_shard_obstacle(&self, uuid: Uuid, shard: &ShardId, obstacle: Option<String>) {
+        self.turn_reader(uuid, shard, |reader| reader.obstacle = obstacle);
+    }
+
+    /// Why a shard's consumer settles nothing, or that it does again.
+    pub(super) fn set_wait(&self, uuid: Uuid, shard: &ShardId, wait: Option<&'static str>) {
+        self.turn_reader(uuid, shard, |reader| reader.wait = wait);
+    }
+
+    /// Whether a shard stalls. True if that is new.
+    pub(super) fn set_stalled(&self, uuid: Uuid, shard: &ShardId, stalls: bool) -> bool {
+        let mut is_new = false;
         self.turn(uuid, |page| {
-            if let Some(known) = page.running.as_mut().and_then(|running| running.shards.get_mut(shard)) {
-                *known = obstacle;
+            if let Some(running) = &mut page.running {
+                is_new = if stalls { running.stalled.insert(shard.clone()) } else { running.stalled.remove(shard) };
+            }
+        });
+        is_new
+    }
+
+    /// No other shard than these is to be read.
+    pub(super) fn retain_stalled(&self, uuid: Uuid, readable: &BTreeSet<ShardId>) {
+        self.turn(uuid, |page| {
+            if let Some(running) = &mut page.running {
+                running.stalled.retain(|shard| readable.contains(shard));
             }
         });
     }
@@ -154,10 +208,18 @@ impl Board {
     pub(super) fn enter(&self, mapping: Uuid, shard: ShardId) -> Entry {
         self.turn(mapping, |page| {
             if let Some(running) = &mut page.running {
-                running.shards.insert(shard.clone(), None);
+                running.shards.insert(shard.clone(), Reader::default());
             }
         });
         Entry { board: self.clone(), mapping, shard }
+    }
+
+    fn turn_reader(&self, mapping: Uuid, shard: &ShardId, change: impl FnOnce(&mut Reader)) {
+        self.turn(mapping, |page| {
+            if let Some(reader) = page.running.as_mut().and_then(|running| running.shards.get_mut(shard)) {
+                change(reader);
+            }
+        });
     }
 
     /// Changes what concerns readers but no waiter. A mapping that was forgotten has nothing to change.
@@ -172,10 +234,13 @@ impl Board {
 }
 
 impl Page {
+    fn readers(&self) -> impl Iterator<Item = (&ShardId, &Reader)> {
+        self.running.iter().flat_map(|running| &running.shards)
+    }
+
     /// What is in the way of the mapping, else of one of its shards.
     fn obstacle(&self) -> Option<&String> {
-        let shards = self.running.iter().flat_map(|running| running.shards.values());
-        self.obstacle.as_ref().or_else(|| shards.flatten().next())
+        self.obstacle.as_ref().or_else(|| self.readers().find_map(|(_, reader)| reader.obstacle.as_ref()))
     }
 }
 

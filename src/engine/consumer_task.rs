@@ -13,13 +13,14 @@ use tracing::{debug, error, info, warn};
 
 use super::board::Board;
 use super::discarding::{Discarding, Reporting};
+use super::pulse::{Pulse, Wait};
 use super::receiving::Receiving;
 use super::saving::Saving;
 use super::settling::{Settling, Told};
 use crate::clock::Clock;
 use crate::core::Timestamp;
 use crate::core::action::Action;
-use crate::core::batch::Batch;
+use crate::core::batch::{Batch, BatchId};
 use crate::core::checkpoint::Checkpoint;
 use crate::core::consumer::Consumer;
 use crate::core::outcome::Outcome;
@@ -73,16 +74,12 @@ pub(super) struct ConsumerTask {
     running: JoinSet<Invoked>,
     stop: CancellationToken,
     draining: bool,
-    /// The last receive failed.
-    failing: bool,
-    /// How far behind the tip the last read was, and when that was.
-    behind: Duration,
-    read_at: Timestamp,
     /// Reading waits for checkpoints to be written.
     stuck: bool,
     last_progress: Option<Timestamp>,
     let_go: u64,
     reported_at: Option<Timestamp>,
+    pulse: Pulse,
     metrics: ShardMetrics,
     receive_log: LogLimit,
     invoke_log: LogLimit,
@@ -105,6 +102,7 @@ impl ConsumerTask {
         lease: Lease,
         checkpoint: &Checkpoint,
         stop: CancellationToken,
+        pulse: Pulse,
     ) -> Self {
         let Surroundings { clock, source, store, metrics, board, reporting, settings, .. } = &surroundings;
         let (receivers, empty_receive) = match settings.kind {
@@ -137,13 +135,11 @@ impl ConsumerTask {
             running: JoinSet::new(),
             stop,
             draining: false,
-            failing: false,
-            behind: Duration::ZERO,
-            read_at: clock.now(),
             stuck: false,
             last_progress: None,
             let_go: 0,
             reported_at: None,
+            pulse,
             metrics: metrics.shard(&lease.shard),
             receive_log: LogLimit::default(),
             invoke_log: LogLimit::default(),
@@ -173,7 +169,7 @@ impl ConsumerTask {
                 Some(invoked) = self.running.join_next() => self.on_invoked(unwind(invoked)),
                 told = self.settling.next() => self.on_told(told),
                 (batch, delivered) = self.discarding.next() => {
-                    self.consumer.handle_discarded(self.now(), batch, delivered);
+                    self.on_discarded(batch, delivered);
                 }
                 saved = self.saving.next() => if self.on_saved(saved).is_break() { return Finish::LeaseLost },
                 received = self.receiving.next() => self.on_received(received),
@@ -193,7 +189,7 @@ impl ConsumerTask {
                 Action::Settle(settlement) => self.settling.push(settlement),
                 Action::Discard { batch, reason } => {
                     if self.discarding.start(&batch, reason) {
-                        self.consumer.handle_discarded(self.now(), batch.id, true);
+                        self.on_discarded(batch.id, true);
                     }
                 }
             }
@@ -203,6 +199,7 @@ impl ConsumerTask {
 
     fn invoke(&mut self, batch: Batch, start_before: Option<Timestamp>) {
         debug!(batch = batch.id.number(), records = batch.len(), attempts = batch.attempts, "invoking");
+        self.pulse.invoking();
         let target = Arc::clone(&self.surroundings.target);
         let reports_failures = self.surroundings.reports_failures;
         self.running.spawn(async move {
@@ -235,6 +232,7 @@ impl ConsumerTask {
             if room == 0 {
                 return;
             }
+            self.pulse.asking(self.receiving.wait());
             self.receiving.start(room.min(receive_max));
         }
     }
@@ -267,7 +265,15 @@ impl ConsumerTask {
                 "invocation did not succeed"
             );
         }
+        self.pulse.invoked(self.surroundings.settings.kind, &outcome);
         self.consumer.handle_outcome(now, batch.id, &outcome, reply.answer().map(Arc::new));
+    }
+
+    fn on_discarded(&mut self, batch: BatchId, delivered: bool) {
+        if delivered {
+            self.pulse.settled();
+        }
+        self.consumer.handle_discarded(self.now(), batch, delivered);
     }
 
     fn on_told(&mut self, told: Vec<Told>) {
@@ -309,22 +315,20 @@ impl ConsumerTask {
     }
 
     fn on_received(&mut self, received: Option<Result<Received, SourceError>>) {
+        let Some(answer) = received else { return };
         let now = self.now();
-        match received {
-            None => {}
-            Some(Ok(received)) => {
+        let was_failing = self.pulse.answered(&answer);
+        match answer {
+            Ok(received) => {
                 self.surroundings.metrics.received(&received);
-                self.behind = Duration::from_millis(received.behind_millis.unwrap_or(0));
-                self.read_at = now;
-                if std::mem::take(&mut self.failing) {
+                if was_failing {
                     info!("the source answers again");
                     self.set_obstacle(None);
                 }
                 self.consumer.handle_received(now, received);
             }
-            Some(Err(failed)) => {
+            Err(failed) => {
                 self.surroundings.metrics.receive_failed(failed.reason());
-                self.failing = true;
                 self.set_obstacle(Some(chain(&failed)));
                 if let Some(suppressed) = self.receive_log.permit(now) {
                     warn!(error = %chain(&failed), suppressed, "receive failed; trying again");
@@ -343,14 +347,17 @@ impl ConsumerTask {
             self.reported_at = Some(now);
             let status = self.consumer.status();
             self.surroundings.metrics.let_go(status.let_go - std::mem::replace(&mut self.let_go, status.let_go));
-            let unread = if self.failing { now.since(self.read_at) } else { Duration::ZERO };
-            self.metrics.report(now, status, self.behind + unread, self.last_progress);
+            let untold = (!self.settling.is_idle()).then_some(Wait::Source);
+            let obstacle = self.saving.is_failing().then_some(Wait::Store).or(untold);
+            self.pulse.show(&status, obstacle, !self.receiving.is_idle());
+            self.metrics.report(now, status, self.pulse.lag(), self.last_progress);
         }
     }
 
     /// Writes the last checkpoint, then gives the lease back, so that a successor starts at once.
     async fn finish(mut self) -> Finish {
         loop {
+            self.report();
             self.saving.start(&mut self.consumer);
             if self.saving.is_idle() {
                 break;

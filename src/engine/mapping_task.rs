@@ -13,6 +13,8 @@ use uuid::Uuid;
 use super::board::Board;
 use super::consumer_task::{ConsumerTask, Finish, Surroundings};
 use super::discarding::Reporting;
+use super::pulse::Pulse;
+use super::watchdog::Watchdog;
 use crate::clock::{Clock, doubling};
 use crate::connect::Connector;
 use crate::core::Timestamp;
@@ -25,8 +27,7 @@ use crate::mapping::{EventSourceMapping, SourceSettings, StartingPosition, Strea
 use crate::source::SourceError;
 use crate::store::{StateStore, StoreError};
 use crate::target::{DescribeError, Function};
-use crate::telemetry::MappingMetrics;
-use crate::telemetry::chain;
+use crate::telemetry::{MappingMetrics, RestartReason, chain};
 
 /// What the mappings of one process share.
 #[derive(Clone)]
@@ -78,7 +79,7 @@ enum Obstacle {
 struct Consumers {
     tasks: JoinSet<(ShardId, Finish)>,
     running: BTreeMap<ShardId, Id>,
-    /// Shards whose consumer panicked.
+    /// Shards whose consumer panicked or was cut off.
     faults: BTreeMap<ShardId, Fault>,
 }
 
@@ -154,9 +155,24 @@ impl MappingTask {
         })
     }
 
-    /// Keeps a consumer running for every shard that may be read, until the mapping is stopped or its function changed.
-    /// Returns when all of them have drained.
+    /// Reads until the mapping is stopped or its function changed, and watches that reading gets on.
     async fn keep_reading(&mut self, connection: Connection) {
+        let watchdog = Watchdog::new(
+            self.uuid,
+            self.shared.clock.clone(),
+            self.shared.board.clone(),
+            self.metrics.clone(),
+            self.mapping.esmd.stall_after + connection.surroundings.source.poll_time(),
+            connection.function.timeout,
+        );
+        tokio::select! { biased;
+            () = self.read(connection, &watchdog) => {}
+            never = watchdog.run() => match never {},
+        }
+    }
+
+    /// Keeps a consumer running for every shard that may be read. Returns when all of them have drained.
+    async fn read(&mut self, connection: Connection, watchdog: &Watchdog) {
         let Connection { function, surroundings } = connection;
         let stop = self.stop.child_token();
         let mut consumers = Consumers::default();
@@ -164,7 +180,7 @@ impl MappingTask {
         let mut list_at = self.now();
         while !stop.is_cancelled() {
             if list_at <= self.now() {
-                let started = self.start_consumers(&surroundings, &mut consumers, &stop);
+                let started = self.start_consumers(&surroundings, &mut consumers, &stop, watchdog);
                 let wait = match stop.run_until_cancelled(started).await {
                     None => break,
                     Some(Ok(())) => {
@@ -185,15 +201,17 @@ impl MappingTask {
             tokio::select! { biased;
                 () = stop.cancelled() => {}
                 finished = consumers.next() => {
-                    self.on_finished(&mut consumers, finished);
+                    self.on_finished(&mut consumers, finished, watchdog);
                     list_at = self.now();
                 }
-                () = tokio::time::sleep(next_look) => self.look_at_function(&surroundings, &function, &stop).await,
+                () = tokio::time::sleep(next_look) => {
+                    self.look_at_function(&surroundings, &function, &stop, watchdog).await;
+                }
             }
         }
         while !consumers.running.is_empty() {
             let finished = consumers.next().await;
-            self.on_finished(&mut consumers, finished);
+            self.on_finished(&mut consumers, finished, watchdog);
         }
     }
 
@@ -206,8 +224,15 @@ impl MappingTask {
     }
 
     /// If what the source took from the function's configuration changed, the consumers drain, then all connects anew.
-    async fn look_at_function(&self, surroundings: &Surroundings, known: &Function, stop: &CancellationToken) {
+    async fn look_at_function(
+        &self,
+        surroundings: &Surroundings,
+        known: &Function,
+        stop: &CancellationToken,
+        watchdog: &Watchdog,
+    ) {
         let Some(Ok(function)) = stop.run_until_cancelled(surroundings.target.describe()).await else { return };
+        watchdog.set_function_timeout(function.timeout);
         let changed = match &self.mapping.source {
             SourceSettings::Queue(_) => !self.mapping.batching.window.is_zero() && function.timeout != known.timeout,
             SourceSettings::Stream(stream) => stream.kind == StreamKind::Kinesis && function.role_arn != known.role_arn,
@@ -223,8 +248,10 @@ impl MappingTask {
         surroundings: &Surroundings,
         consumers: &mut Consumers,
         stop: &CancellationToken,
+        watchdog: &Watchdog,
     ) -> Result<(), Obstacle> {
         let readable = self.refresh(surroundings).await?;
+        self.shared.board.retain_stalled(self.uuid, &readable);
         let now = self.now();
         for shard in readable {
             if !consumers.may_start(&shard, now) {
@@ -234,7 +261,9 @@ impl MappingTask {
             let claim = store.claim(self.uuid, shard.clone(), self.shared.worker.clone());
             let Some((lease, checkpoint)) = claim.await? else { continue };
             info!(%shard, epoch = lease.epoch, from = %checkpoint.up_to, "reading");
-            let task = ConsumerTask::new(surroundings.clone(), lease, &checkpoint, stop.clone());
+            let (pulse, standing) = Pulse::new();
+            let own_stop = stop.child_token();
+            let task = ConsumerTask::new(surroundings.clone(), lease, &checkpoint, own_stop.clone(), pulse);
             let entry = self.shared.board.enter(self.uuid, shard.clone());
             let name = shard.clone();
             let run = async move {
@@ -242,7 +271,8 @@ impl MappingTask {
                 (name, task.run().await)
             };
             let handle = consumers.tasks.spawn(run.instrument(info_span!("consumer", %shard)));
-            consumers.running.insert(shard, handle.id());
+            consumers.running.insert(shard.clone(), handle.id());
+            watchdog.watch(shard, standing, own_stop, handle);
         }
         Ok(())
     }
@@ -274,16 +304,27 @@ impl MappingTask {
         Ok(tree.readable().into_iter().collect())
     }
 
-    fn on_finished(&self, consumers: &mut Consumers, finished: Result<(ShardId, Finish), JoinError>) {
+    fn on_finished(
+        &self,
+        consumers: &mut Consumers,
+        finished: Result<(ShardId, Finish), JoinError>,
+        watchdog: &Watchdog,
+    ) {
         match finished {
             Ok((shard, finish)) => {
                 consumers.running.remove(&shard);
+                watchdog.forget(&shard);
                 info!(%shard, finish = ?finish, "no longer reading");
             }
             Err(failed) => {
                 let Some(shard) = consumers.fail(failed.id(), self.now()) else { return };
-                self.metrics.consumer_restarted();
-                error!(%shard, error = %failed, "consumer failed: what it had not settled is read again");
+                watchdog.forget(&shard);
+                if failed.is_cancelled() {
+                    warn!(%shard, "a stalled consumer did not drain and was cut off: what it had not settled is read again");
+                } else {
+                    self.metrics.consumer_restarted(RestartReason::Panicked);
+                    error!(%shard, error = %failed, "consumer failed: what it had not settled is read again");
+                }
             }
         }
     }
@@ -313,7 +354,7 @@ impl Consumers {
         !self.running.contains_key(shard) && self.faults.get(shard).is_none_or(|fault| fault.start_at <= now)
     }
 
-    /// A consumer panicked: it may start again after a while.
+    /// A consumer panicked or was cut off: it may start again after a while.
     fn fail(&mut self, id: Id, now: Timestamp) -> Option<ShardId> {
         let shard = self.running.iter().find(|(_, running)| **running == id).map(|(shard, _)| shard.clone())?;
         self.running.remove(&shard);

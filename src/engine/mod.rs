@@ -5,9 +5,11 @@ mod board;
 mod consumer_task;
 mod discarding;
 mod mapping_task;
+mod pulse;
 mod receiving;
 mod saving;
 mod settling;
+mod watchdog;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -78,6 +78,11 @@ impl Receiving {
         !self.resting.is_empty()
     }
 
+    /// How long the next receive waits first.
+    pub(super) fn wait(&self) -> Duration {
+        self.wait
+    }
+
     /// Starts one more receive of at most `max` records, after a wait if the last one failed.
     pub(super) fn start(&mut self, max: usize) {
         let Some(mut receiver) = self.resting.pop() else { return };

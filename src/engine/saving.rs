@@ -29,6 +29,11 @@ impl Saving {
         self.running.is_none() && self.failing_since.is_none()
     }
 
+    /// Whether the last checkpoint could not be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing_since.is_some()
+    }
+
     /// Whether checkpoints have failed for so long that receiving has to stop.
     pub(super) fn is_stuck(&self) -> bool {
         self.failing_since.is_some_and(|since| self.clock.now().since(since) >= STUCK_AFTER)

@@ -61,6 +61,33 @@ pub struct EventSourceMappingConfiguration {
     /// The file that declares the mapping: on esmd's own routes only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declared_in: Option<String>,
+    /// The shards that have settled nothing for long, and why: on esmd's own routes only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitingShard>,
+    /// The shards that stall: on esmd's own routes only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stalled: Vec<String>,
+}
+
+/// A shard that settles nothing for a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct WaitingShard {
+    /// The shard; `queue` is a queue's.
+    pub shard: String,
+    /// As `esmd_mapping_waits_total` names it.
+    pub reason: &'static str,
+}
+
+/// What esmd's own routes show besides AWS's members.
+#[derive(Clone, Debug, Default)]
+pub struct OwnFacts {
+    /// The file that declares the mapping, if one does.
+    pub declared_in: Option<String>,
+    /// The shards that wait.
+    pub waits: Vec<WaitingShard>,
+    /// The shards that stall.
+    pub stalled: Vec<String>,
 }
 
 /// The members of [`EventSourceMappingConfiguration`] that streams alone have.
@@ -141,13 +168,16 @@ impl EventSourceMappingConfiguration {
             metrics_config: document.metrics_config.clone().filter(has_metrics),
             esmd: None,
             declared_in: None,
+            waits: Vec::new(),
+            stalled: Vec::new(),
         }
     }
 
     /// The same on esmd's own routes.
     #[must_use]
-    pub fn with_own_members(self, document: &MappingDocument, declared_in: Option<String>) -> Self {
-        Self { esmd: document.esmd.clone(), declared_in, ..self }
+    pub fn with_own_members(self, document: &MappingDocument, facts: OwnFacts) -> Self {
+        let OwnFacts { declared_in, waits, stalled } = facts;
+        Self { esmd: document.esmd.clone(), declared_in, waits, stalled, ..self }
     }
 }
 

@@ -206,6 +206,9 @@ pub struct EsmdDocument {
     /// What becomes of a discarded batch that its destination does not take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_destination_failure: Option<String>,
+    /// Seconds after which a shard or queue that lags without getting on counts as stalled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall_after_seconds: Option<i64>,
 }
 
 /// A member of a document or of one of its objects.
@@ -299,6 +302,7 @@ pub const FIELDS: &[Field] = &[
             field("FunctionTimeout", Shape::Integer),
             field("InvokeIdentityArn", Shape::Text),
             field("OnDestinationFailure", Shape::Text),
+            field("StallAfterSeconds", Shape::Integer),
         ]),
     ),
 ];

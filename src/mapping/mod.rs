@@ -121,10 +121,18 @@ pub struct Batching {
 }
 
 /// Settings under the key `Esmd`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EsmdSettings {
     /// The function's timeout where the Lambda endpoint cannot say it, 1–900 s.
     pub function_timeout: Option<Duration>,
     /// `invokeIdentityArn` where the Lambda endpoint cannot say the function's role.
     pub invoke_identity_arn: Option<String>,
+    /// How long a shard or queue may lag without getting on before its consumer begins again, 10–86,400 s.
+    pub stall_after: Duration,
+}
+
+impl Default for EsmdSettings {
+    fn default() -> Self {
+        Self { function_timeout: None, invoke_identity_arn: None, stall_after: Duration::from_mins(5) }
+    }
 }

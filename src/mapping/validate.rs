@@ -401,9 +401,11 @@ fn build(
 }
 
 fn build_esmd(document: &EsmdDocument) -> EsmdSettings {
+    let duration = |seconds| Duration::from_secs(within_bounds(seconds));
     EsmdSettings {
-        function_timeout: document.function_timeout.map(|seconds| Duration::from_secs(within_bounds(seconds))),
+        function_timeout: document.function_timeout.map(duration),
         invoke_identity_arn: document.invoke_identity_arn.clone().filter(|arn| !arn.is_empty()),
+        stall_after: document.stall_after_seconds.map_or(EsmdSettings::default().stall_after, duration),
     }
 }
 

@@ -87,6 +87,11 @@ pub trait Source: Send + Sync {
         usize::MAX
     }
 
+    /// How long a receive may take that finds nothing.
+    fn poll_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Tells a queue what became of messages: one answer per settlement, in the same order. Streams have nothing to
     /// tell and answer `Confirmed`.
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>>;

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use esmd::api::{self, Vitals};
 use esmd::config::LoadedFile;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use controlled::{Controlled, Outside, REGION};
 use fakes::stream::FakeStream;
+use fakes::target::Answer;
 use memory_store::MemoryStore;
 
 #[path = "../support/controlled.rs"]
@@ -54,7 +56,45 @@ async fn a_draining_daemon_is_not_ready_but_well() {
 #[tokio::test]
 async fn readiness_names_every_check_when_asked() {
     let daemon = Daemon::start().await;
-    assert_eq!(daemon.get("/readyz?verbose").await, (200, "[+]state-store ok\n[+]running ok\nok\n".to_owned()));
+    assert_eq!(
+        daemon.get("/readyz?verbose").await,
+        (200, "[+]state-store ok\n[+]stalled ok\n[+]running ok\nok\n".to_owned())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_stalls_shows_in_readiness_and_in_its_mapping_until_it_goes_on() {
+    let daemon = Daemon::start().await;
+    let shard = daemon.stream.open_shards().remove(0);
+    daemon.stream.silence(&shard);
+    let uuid = daemon.create_impatient_mapping().await;
+    tokio::time::sleep(Duration::from_secs(15)).await;
+
+    let named = format!("[-]stalled failed: {uuid} {shard}\nnot ready\n");
+    assert_eq!(daemon.get("/readyz").await, (503, named));
+    let shown = daemon.get(&format!("/esmd/v1/mappings/{uuid}")).await.1;
+    assert!(shown.contains(&format!(r#""Stalled":["{shard}"]"#)), "{shown}");
+    assert_eq!(daemon.get("/healthz").await.0, 200, "the process itself is well");
+
+    daemon.stream.answer_again(&shard);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(daemon.get("/readyz").await, (200, "ok\n".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_waits_for_a_reason_is_named_by_esmds_own_route_and_is_ready() {
+    let daemon = Daemon::start().await;
+    daemon.outside.target.answer(|_| Answer::fail());
+    daemon.stream.put("a", "0");
+    let uuid = daemon.create_impatient_mapping().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+
+    assert_eq!(daemon.get("/readyz").await, (200, "ok\n".to_owned()));
+    let shown = daemon.get(&format!("/esmd/v1/mappings/{uuid}")).await.1;
+    let shard = &daemon.stream.open_shards()[0];
+    assert!(shown.contains(&format!(r#""Waits":[{{"Shard":"{shard}","Reason":"retry"}}]"#)), "{shown}");
+    let by_lambda = daemon.get(&format!("/2015-03-31/event-source-mappings/{uuid}")).await.1;
+    assert!(!by_lambda.contains("Waits"), "{by_lambda}");
 }
 
 /// The routes, on an engine that reads one stream.
@@ -82,12 +122,25 @@ impl Daemon {
         let store = ObservedStore::new(Arc::clone(&memory) as Arc<dyn StateStore>);
         let shutdown = CancellationToken::new();
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let vitals = Vitals { metrics, store: store.clone(), shutdown: shutdown.clone() };
+        let board = life.board.clone();
+        let vitals = Vitals { metrics, store: store.clone(), board, shutdown: shutdown.clone() };
         let router = api::router(vitals, &life.control, REGION);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await }); // ends with the test's runtime
         Self { address, stream, outside, memory, store, shutdown, _life: life }
+    }
+
+    /// Makes a mapping of the stream whose shards stall after ten seconds. Answers its name.
+    async fn create_impatient_mapping(&self) -> String {
+        let body = format!(
+            r#"{{"EventSourceArn": "{STREAM}", "FunctionName": "worker", "StartingPosition": "TRIM_HORIZON",
+                "Esmd": {{"StallAfterSeconds": 10}}}}"#
+        );
+        let headers = [("Content-Type", "application/json")];
+        let page = http::send(self.address, "POST", "/esmd/v1/mappings", &headers, &body).await.unwrap();
+        assert_eq!(page.status, 202, "{}", page.body);
+        page.body.split(r#""UUID":""#).nth(1).unwrap().split('"').next().unwrap().to_owned()
     }
 
     async fn get(&self, path: &str) -> (u16, String) {

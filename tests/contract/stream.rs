@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
-use esmd::core::record::{Origin, Position, Record, SequenceNumber, ShardId};
+use esmd::core::record::{Origin, Position, PositionReset, Record, SequenceNumber, ShardId};
 use esmd::core::settlement::{Handle, Settled, Settlement};
 use esmd::core::shards::Shard;
 use esmd::source::{Receiver, Source, SourceError};
@@ -107,7 +107,7 @@ pub async fn a_position_that_is_unknown_reads_on_at_the_oldest_record(server: im
 
     let read = stream.open_only(UpTo::After(unknown)).await.receive(100).await.unwrap();
 
-    assert_eq!((stream.numbers(&read.records), read.restarted), (vec![0, 1, 2], true));
+    assert_eq!((stream.numbers(&read.records), read.reset), (vec![0, 1, 2], Some(PositionReset::Unknown)));
 }
 
 /// A drain drops the receive of a stream wherever it stands (`Receiver::receive`).

@@ -22,4 +22,5 @@ mod reshard;
 mod retries;
 mod streams;
 mod trouble;
+mod watchdog;
 mod world;

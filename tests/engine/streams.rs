@@ -187,3 +187,24 @@ async fn an_idle_stream_is_listed_once_per_refresh() {
     let shards: BTreeSet<_> = world.source.open_shards().into_iter().collect();
     assert_eq!(shards.len(), 3);
 }
+
+/// `docs/semantics.md` 6.1 and 9 (invariants 91, 94 and 95): a starting position acts once.
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_wins_over_the_starting_position() {
+    let moment = jiff::Timestamp::from_second(1).unwrap();
+    for position in [StartingPosition::Latest, StartingPosition::TrimHorizon, StartingPosition::AtTimestamp(moment)] {
+        let world = World::of_stream(1).await;
+        world.put(0..5, 2);
+        let life = world.start();
+        world.until_delivered(0..5).await;
+        life.drain().await;
+        world.put(5..10, 2);
+
+        let world = world.with_starting_position(position);
+        let life = world.start();
+        world.until_delivered(5..10).await;
+        life.drain().await;
+
+        assert_eq!(world.target.delivered().len(), 10, "each once, whatever the position: {position:?}");
+    }
+}

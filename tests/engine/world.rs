@@ -44,6 +44,8 @@ pub struct World<S> {
 /// An engine that runs.
 pub struct Life {
     pub wire: Wire,
+    /// What runs, and how it goes.
+    pub board: Board,
     desired: watch::Sender<Desired>,
     shutdown: CancellationToken,
     engine: JoinHandle<Result<(), CutOff>>,
@@ -167,6 +169,7 @@ impl<S: Source + Clone + 'static> World<S> {
             wire: wire.clone(),
         };
         let store: Arc<dyn StateStore> = Arc::clone(&self.store) as _;
+        let board = Board::default();
         let shared = Shared {
             clock: self.clock.clone(),
             connector: Arc::new(connector),
@@ -174,12 +177,12 @@ impl<S: Source + Clone + 'static> World<S> {
             worker: "worker".to_owned(),
             shard_refresh: Duration::from_secs(10),
             seed: 7,
-            board: Board::default(),
+            board: board.clone(),
         };
         let (desired, wanted) = watch::channel(Desired::from([(MAPPING, self.mapping.clone())]));
         let shutdown = CancellationToken::new();
         let engine = tokio::spawn(Engine::new(shared).run(wanted, shutdown.clone(), drain_timeout));
-        Life { wire, desired, shutdown, engine }
+        Life { wire, board, desired, shutdown, engine }
     }
 
     /// Waits until it is so. Fails after an hour: by then whatever was to happen has happened.
@@ -272,7 +275,7 @@ impl Life {
 
     /// Drains when `done` is. Whether the wire was cut before the end of it.
     pub async fn crashes_before(self, done: impl Future<Output = ()>) -> bool {
-        let Self { wire, desired: _desired, shutdown, mut engine } = self;
+        let Self { wire, desired: _desired, shutdown, mut engine, .. } = self;
         let drained = async {
             done.await;
             shutdown.cancel();

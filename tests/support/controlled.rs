@@ -36,6 +36,7 @@ pub struct Outside {
 /// One process's life.
 pub struct Controlled {
     pub control: Control,
+    pub board: Board,
     pub shutdown: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -86,13 +87,14 @@ impl Outside {
                 Uuid::from_u128(number)
             }),
         };
+        let board = shared.board.clone();
         let (controller, control) = Controller::open(surroundings, file).await.unwrap();
         let shutdown = CancellationToken::new();
         let engine = Engine::new(shared).run(controller.desired(), shutdown.clone(), Duration::from_secs(30));
         let mut tasks = JoinSet::new();
         tasks.spawn(async { engine.await.unwrap() });
         tasks.spawn(controller.run(shutdown.clone()));
-        Controlled { control, shutdown, tasks }
+        Controlled { control, board, shutdown, tasks }
     }
 }
 

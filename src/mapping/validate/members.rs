@@ -51,6 +51,7 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::number("TumblingWindowInSeconds", STREAMS, 0, 900).neutral(0).later(),
     Member::number("ScalingConfig.MaximumConcurrency", QUEUES, 2, 1_000),
     Member::number("Esmd.FunctionTimeout", ALL, 1, 900),
+    Member::number("Esmd.StallAfterSeconds", ALL, 10, 86_400),
     Member::other("StartingPosition", STREAMS),
     Member::other("StartingPositionTimestamp", STREAMS),
     Member::other("FilterCriteria.Filters", ALL).later(),

@@ -40,13 +40,14 @@ fn every_honoured_member_reaches_the_mapping() {
     let mapping = validate(queue(json!({
         "Enabled": false, "BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 299,
         "ScalingConfig": {"MaximumConcurrency": 1_000},
-        "Esmd": {"FunctionTimeout": 899},
+        "Esmd": {"FunctionTimeout": 899, "StallAfterSeconds": 90},
     })))
     .expect("nothing is wrong");
     assert!(!mapping.enabled);
     assert_eq!(mapping.function.as_given(), "fn");
     assert_eq!(mapping.batching, Batching { size: 10_000, window: Duration::from_secs(299) });
     assert_eq!(mapping.esmd.function_timeout, Some(Duration::from_secs(899)));
+    assert_eq!(mapping.esmd.stall_after, Duration::from_secs(90));
     let SourceSettings::Queue(settings) = mapping.source else { panic!("a queue's settings") };
     assert_eq!(settings.maximum_concurrency, Some(1_000));
 }
@@ -61,6 +62,7 @@ fn every_number_has_its_bounds() {
         (stream, "MaximumRetryAttempts", -1, 10_000),
         (queue, "ScalingConfig.MaximumConcurrency", 2, 1_000),
         (stream, "Esmd.FunctionTimeout", 1, 900),
+        (queue, "Esmd.StallAfterSeconds", 10, 86_400),
     ] {
         let judge = |number: i64| validate(document(nested(member, number)));
         assert!(judge(lowest).is_ok() && judge(highest).is_ok(), "{member}");
@@ -495,6 +497,7 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
     if let Some(timeout) = mapping.esmd.function_timeout {
         assert!((1..=900).contains(&timeout.as_secs()));
     }
+    assert!((10..=86_400).contains(&mapping.esmd.stall_after.as_secs()));
     assert!(matches!(document.tumbling_window_in_seconds, None | Some(0)));
     assert!(document.tags.as_ref().is_none_or(BTreeMap::is_empty));
 }

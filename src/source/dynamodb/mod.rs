@@ -70,6 +70,10 @@ impl Source for DynamodbSource {
         Box::new(PollingReceiver::new(shard, from, self.limits))
     }
 
+    fn poll_time(&self) -> Duration {
+        self.limits.poll_interval
+    }
+
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
         Box::pin(std::future::ready(vec![Settled::Confirmed; settlements.len()]))
     }

@@ -2,16 +2,45 @@
 
 #![allow(clippy::unwrap_used)] // tests may
 
+use std::sync::Mutex;
+
 use serde_json::{Value, json};
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::core::Timestamp;
 use crate::core::checkpoint::UpTo;
+use crate::core::record::PositionReset;
 use crate::source::polling::tests as polling;
 use crate::source::polling::tests::{after, numbers};
 use crate::source::script::{Answer, Server, iterator, json_answer, refusal};
 
 polling::cases!(DYNAMODB);
+
+/// `docs/semantics.md` 6.2: what may be lost is said as time.
+#[tokio::test]
+async fn the_gap_before_the_oldest_record_is_told_as_time() {
+    let server = Server::start([
+        iterator("first"),
+        polling::page([record_at("101", 1_760_700_000)], Some("second")),
+        refusal(400, "TrimmedDataAccessException"),
+        iterator("third"),
+        refusal(400, "TrimmedDataAccessException"),
+        iterator("oldest"),
+        polling::page([record_at("201", 1_760_703_600)], Some("next")),
+    ])
+    .await;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut receiver = open(&server, UpTo::TrimHorizon);
+
+    receiver.receive(10).await.unwrap();
+    receiver.receive(10).await.unwrap();
+
+    let told = log.text();
+    assert!(told.contains("from=2025-10-17T11:20:00Z to=2025-10-17T12:20:00Z seconds=3600"), "{told}");
+}
 
 /// `docs/semantics.md` 6.2: a number is still taken, but what followed it is gone.
 #[tokio::test]
@@ -27,7 +56,7 @@ async fn a_position_whose_next_record_was_trimmed_reads_on_at_the_oldest_record(
 
     let read = receiver.receive(10).await.unwrap();
 
-    assert_eq!((numbers(&read), read.restarted), (vec!["201".into()], true));
+    assert_eq!((numbers(&read), read.reset), (vec!["201".into()], Some(PositionReset::Trimmed)));
     server.expect_calls(&[
         ("GetShardIterator", json!({"SequenceNumber": "101"})),
         ("GetRecords", json!({"ShardIterator": "first"})),
@@ -184,6 +213,34 @@ async fn each_refusal_has_its_meaning() {
 /// Records with the second in which each was created.
 fn page_at(created: &[(&str, u64)], next: &str) -> Answer {
     polling::page(created.iter().map(|(number, second)| record_at(number, *second)), Some(next))
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
 }
 
 fn record(number: &str) -> Value {

@@ -10,8 +10,9 @@ use futures_util::future::BoxFuture;
 use super::limits::{Pace, ReadLimits, is_at_tip};
 use super::stream_errors::Failure;
 use super::{Receiver, SourceError};
+use crate::core::Timestamp;
 use crate::core::checkpoint::UpTo;
-use crate::core::record::{Origin, Received, Record};
+use crate::core::record::{Origin, PositionReset, Received, Record};
 use crate::telemetry::chain;
 
 /// A shard at the service that keeps it: the two calls that read it, and what becomes of a record.
@@ -57,13 +58,16 @@ pub(super) struct PollingReceiver<S> {
     iterator: Option<String>,
     /// Unexplained errors in a row on this iterator.
     failures: u32,
-    /// The next page with records begins at the oldest one, as the source no longer knew the last one.
-    restarted: bool,
+    /// When the last record that was handed out arrived; `None` before the first.
+    last_arrived_at: Option<Timestamp>,
+    /// The next page with records begins at the oldest one, and why.
+    reset: Option<PositionReset>,
 }
 
 impl<S: PolledShard> PollingReceiver<S> {
     pub fn new(shard: S, position: UpTo, limits: ReadLimits) -> Self {
-        Self { shard, pace: Pace::new(limits), position, iterator: None, failures: 0, restarted: false }
+        let pace = Pace::new(limits);
+        Self { shard, pace, position, iterator: None, failures: 0, last_arrived_at: None, reset: None }
     }
 
     async fn read(&mut self, max: usize) -> Result<Received, SourceError> {
@@ -110,7 +114,7 @@ impl<S: PolledShard> PollingReceiver<S> {
             "the stream no longer knows the last record read: reading on at the oldest one it has"
         );
         self.position = UpTo::TrimHorizon;
-        self.restarted = true;
+        self.reset = Some(if refusal.is_trimmed() { PositionReset::Trimmed } else { PositionReset::Unknown });
         Ok(self.keep(iterator))
     }
 
@@ -158,8 +162,26 @@ impl<S: PolledShard> PollingReceiver<S> {
             self.position = UpTo::After(last.clone());
         }
         self.shard.skip_before_beginning(&mut records);
-        let restarted = !records.is_empty() && std::mem::take(&mut self.restarted);
-        Ok(Received { records, behind_millis, ended, restarted })
+        let reset = records.first().and_then(|first| {
+            let reset = self.reset.take()?;
+            self.tell_gap(first.arrived_at);
+            Some(reset)
+        });
+        self.last_arrived_at = records.last().map(|last| last.arrived_at).or(self.last_arrived_at);
+        Ok(Received { records, behind_millis, ended, reset })
+    }
+
+    /// Says between which moments nothing was read. A position that was stored tells no moment.
+    fn tell_gap(&self, to: Timestamp) {
+        let [from, to] = [self.last_arrived_at, Some(to)].map(|moment| moment.and_then(Timestamp::to_utc));
+        match (from, to) {
+            (Some(from), Some(to)) => {
+                let seconds = to.duration_since(from).as_secs();
+                tracing::warn!(%from, %to, seconds, "records that arrived in between may not have been read");
+            }
+            (None, Some(to)) => tracing::warn!(%to, "records that arrived before this may not have been read"),
+            (_, None) => {}
+        }
     }
 
     /// Gives up the iterator if it is refused, if it may be one of a stream that is gone, or after [`FAILURES_MAX`]

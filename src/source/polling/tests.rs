@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::core::checkpoint::UpTo;
-use crate::core::record::{Origin, Position, Received, SequenceNumber};
+use crate::core::record::{Origin, Position, PositionReset, Received, SequenceNumber};
 use crate::source::script::{Answer, Server, html, iterator, json_answer, refusal};
 use crate::source::{Receiver, SourceError};
 
@@ -156,7 +156,12 @@ pub async fn a_position_that_is_unknown_reads_on_at_the_oldest_record(service: &
 
         let read = receiver.receive(10).await;
 
-        assert!(read.as_ref().is_ok_and(|read| numbers(read) == ["201"] && read.restarted), "{code}: {read:?}");
+        let is_trimmed = *code == "TrimmedDataAccessException";
+        let reason = if is_trimmed { PositionReset::Trimmed } else { PositionReset::Unknown };
+        assert!(
+            read.as_ref().is_ok_and(|read| numbers(read) == ["201"] && read.reset == Some(reason)),
+            "{code}: {read:?}"
+        );
         server.expect_calls(&[
             ("GetShardIterator", json!({service.after: "101"})),
             ("GetShardIterator", json!({"ShardIteratorType": "TRIM_HORIZON"})),
@@ -180,7 +185,7 @@ pub async fn a_position_is_given_up_only_for_an_iterator_at_the_oldest_record(se
 
         let read = receiver.receive(10).await.unwrap();
 
-        assert_eq!((numbers(&read), read.restarted), (vec!["102".into()], false), "{refused}");
+        assert_eq!((numbers(&read), read.reset), (vec!["102".into()], None), "{refused}");
         assert_eq!(server.calls()[2].1[service.after], "101");
     }
 }
@@ -197,12 +202,12 @@ pub async fn a_new_beginning_is_told_with_the_first_records_that_come(service: &
     .await;
     let mut receiver = service.open(&server, after("500"));
 
-    let mut restarted = Vec::new();
+    let mut resets = Vec::new();
     for _ in 0..3 {
-        restarted.push(receiver.receive(10).await.unwrap().restarted);
+        resets.push(receiver.receive(10).await.unwrap().reset.is_some());
     }
 
-    assert_eq!(restarted, [false, true, false]);
+    assert_eq!(resets, [false, true, false]);
 }
 
 /// `docs/semantics.md` 6.2: no next iterator, null or missing, is the end of the shard.

@@ -98,6 +98,10 @@ impl Source for SqsSource {
         Box::new(SqsReceiver { queue: Arc::clone(&self.0), unanswered_attempt: None })
     }
 
+    fn poll_time(&self) -> Duration {
+        self.0.settings.wait
+    }
+
     fn receive_max(&self) -> usize {
         self.0.receive_max()
     }

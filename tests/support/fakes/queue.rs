@@ -60,6 +60,8 @@ struct State {
     /// Every receipt handle that was ever given, with its message.
     receipts: BTreeMap<Arc<str>, u64>,
     receive_faults: Faults,
+    /// Receives get no answer.
+    silent: bool,
     /// So many settlements from now on fail and do nothing.
     settle_failures: usize,
     /// How long the answer to a settlement takes after it was carried out.
@@ -181,7 +183,15 @@ impl FakeQueue {
         visible.map(|message| message.body.clone()).collect()
     }
 
+    /// Whether receives that begin from now on are never answered.
+    pub fn set_silent(&self, silent: bool) {
+        lock(&self.state).silent = silent;
+    }
+
     async fn receive(&self, max: usize) -> Result<Received, SourceError> {
+        if lock(&self.state).silent {
+            return std::future::pending().await;
+        }
         let until = Instant::now() + self.settings.wait;
         lock(&self.state).receive_faults.strike()?;
         loop {
@@ -296,6 +306,10 @@ impl Source for FakeQueue {
 
     fn receive_max(&self) -> usize {
         RECEIVE_MAX
+    }
+
+    fn poll_time(&self) -> Duration {
+        self.settings.wait
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {

@@ -1,7 +1,7 @@
 //! A stream in memory: shards that split, merge, lose their oldest records and vanish, and readers that poll them
 //! (`docs/semantics.md` 6.1 to 6.3).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,6 +36,8 @@ struct State {
     listings: usize,
     receive_faults: BTreeMap<ShardId, Faults>,
     listing_faults: Faults,
+    /// Shards whose receives get no answer.
+    silent: BTreeSet<ShardId>,
 }
 
 /// One shard.
@@ -194,6 +196,16 @@ impl FakeStream {
         lock(&self.state).receive_faults.entry(shard.clone()).or_default().add(faults);
     }
 
+    /// Receives of this shard that begin now are never answered.
+    pub fn silence(&self, shard: &ShardId) {
+        lock(&self.state).silent.insert(shard.clone());
+    }
+
+    /// Receives of this shard that begin from now on are answered.
+    pub fn answer_again(&self, shard: &ShardId) {
+        lock(&self.state).silent.remove(shard);
+    }
+
     /// The next listings do this instead.
     pub fn fail_listings(&self, faults: impl IntoIterator<Item = Fault>) {
         lock(&self.state).listing_faults.add(faults);
@@ -272,6 +284,10 @@ impl Source for FakeStream {
         })
     }
 
+    fn poll_time(&self) -> Duration {
+        self.poll_interval
+    }
+
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
         Box::pin(std::future::ready(vec![Settled::Confirmed; settlements.len()]))
     }
@@ -293,6 +309,9 @@ impl ShardReceiver {
         }
         if let Some(next_read_at) = self.next_read_at {
             tokio::time::sleep_until(next_read_at).await;
+        }
+        if lock(&self.stream.state).silent.contains(&self.shard) {
+            return std::future::pending().await;
         }
         let (records, ended, behind_millis) = self.stream.page(&self.shard, &self.position, max)?;
         self.next_read_at = (records.len() < max).then(|| Instant::now() + self.stream.poll_interval);

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use esmd::core::Timestamp;
@@ -100,6 +101,10 @@ impl Source for Wired<dyn Source> {
 
     fn receive_max(&self) -> usize {
         self.inner.receive_max()
+    }
+
+    fn poll_time(&self) -> Duration {
+        self.inner.poll_time()
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
