@@ -12,6 +12,7 @@ use esmd::store::StateStore;
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
+use crate::fakes::destination::Hitch;
 use crate::random::Random;
 use crate::weather::Part;
 use crate::world::{Feed, MAPPING, World};
@@ -68,6 +69,12 @@ pub struct Usurper {
 pub struct Outages {
     pub every: RangeInclusive<Duration>,
     pub last: RangeInclusive<Duration>,
+}
+
+/// The destination is slow, or fails for a while, again and again.
+pub struct Hitches {
+    pub every: RangeInclusive<Duration>,
+    pub slow: RangeInclusive<Duration>,
 }
 
 /// A standard queue hands out messages that somebody holds.
@@ -146,7 +153,7 @@ impl Actor for Operator {
             loop {
                 sleep(random.duration(self.every.clone())).await;
                 world.weather.count("configuration changed");
-                let (turn, size, lanes) = (random.below(6), random.within(1..=10), random.within(1..=10));
+                let (turn, size, lanes) = (random.below(8), random.within(1..=10), random.within(1..=10));
                 let window = Duration::from_secs(random.below(6));
                 world.configure(|mapping| {
                     let lanes_max = u32::try_from(lanes).unwrap();
@@ -157,6 +164,11 @@ impl Actor for Operator {
                         (3, SourceSettings::Queue(queue)) => queue.maximum_concurrency = Some(lanes_max.max(2)),
                         (3, SourceSettings::Stream(stream)) => stream.parallelization_factor = lanes_max,
                         (4, SourceSettings::Queue(queue)) if queue.fifo => {}
+                        (6, _) => mapping.reports_failures = !mapping.reports_failures,
+                        (7, SourceSettings::Stream(stream)) => {
+                            stream.retries.bisect = !stream.retries.bisect;
+                            stream.retries.maximum_attempts = Some(lanes_max % 4);
+                        }
                         (4, _) => mapping.batching.window = window,
                         _ => mapping.enabled = true,
                     }
@@ -171,6 +183,7 @@ impl Actor for Clockmaker {
     fn act(self: Box<Self>, world: Arc<World>, mut random: Random) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let sleeps = random.chance(500);
+            world.oracle.clock_leaps();
             loop {
                 sleep(random.duration(self.every.clone())).await;
                 let ahead = i64::try_from(random.below(7_200_000)).unwrap() - 3_600_000;
@@ -222,12 +235,26 @@ impl Actor for Outages {
         Box::pin(async move {
             loop {
                 sleep(random.duration(self.every.clone())).await;
-                let part = random.pick(&[Part::Source, Part::Target, Part::Store]);
+                let part = random.pick(&[Part::Source, Part::Target, Part::Store, Part::Destination]);
                 world.trace.say(|| format!("{part:?} goes away"));
                 world.weather.set_away(part, true);
                 sleep(random.duration(self.last.clone())).await;
                 world.trace.say(|| format!("{part:?} is back"));
                 world.weather.set_away(part, false);
+            }
+        })
+    }
+}
+
+impl Actor for Hitches {
+    fn act(self: Box<Self>, world: Arc<World>, mut random: Random) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            loop {
+                sleep(random.duration(self.every.clone())).await;
+                let slow = Hitch::Slow(random.duration(self.slow.clone()));
+                let hitch = random.pick(&[slow, Hitch::Transient, Hitch::Refused]);
+                world.weather.count("destination hitches");
+                world.destination.hitch(random.index(5) + 1, hitch);
             }
         })
     }

@@ -4,10 +4,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use esmd::mapping::{StartingPosition, StreamKind};
+use esmd::mapping::on_failure::Undeliverable;
+use esmd::mapping::{Retries, StartingPosition, StreamKind};
 
 use crate::actors::Actor;
-use crate::fakes::target::{Answer, FakeTarget};
+use crate::fakes::target::{Answer, Delivered, FakeTarget, Invocation};
 use crate::random::Random;
 use crate::time::Time;
 use crate::weather::{Climate, Weather};
@@ -18,6 +19,7 @@ pub struct Plan {
     pub batch_size: usize,
     pub window: Duration,
     pub function: Habits,
+    pub errors: Errors,
     pub climate: Climate,
     pub lives: Lives,
     pub actors: Vec<Box<dyn Actor>>,
@@ -34,7 +36,19 @@ pub enum FeedPlan {
     Stream { kind: StreamKind, shards: u64, starting_position: StartingPosition },
 }
 
-/// What the function does until the calm. Then it succeeds at once.
+/// What the mapping does about records that fail.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Errors {
+    /// A stream's.
+    pub retries: Retries,
+    /// What becomes of a stream's records whose failure record is not taken; `None`: there is no destination.
+    pub undeliverable: Option<Undeliverable>,
+    pub reports_failures: bool,
+    /// How long a stream says that it keeps records.
+    pub retention: Option<Duration>,
+}
+
+/// What the function does until the calm. Then it succeeds at once, but for poison that stays.
 #[derive(Clone, Debug)]
 pub struct Habits {
     pub takes: RangeInclusive<Duration>,
@@ -45,6 +59,13 @@ pub struct Habits {
     pub throttles: u64,
     /// Fails with every batch that has a record of this key, until the world is so old.
     pub blocked: Option<(String, Duration)>,
+    /// In a thousand records so many fail whenever they are invoked.
+    pub poison: u64,
+    /// They do so in the calm too.
+    pub poison_stays: bool,
+    /// In a thousand invocations so many name some records as failed, or try to. Those with poison name it as often as
+    /// not.
+    pub reports: u64,
 }
 
 /// How the lives of a daemon end, one after another.
@@ -71,14 +92,28 @@ impl Habits {
             fails: random.pick(&[0, 20, 100, 400]),
             throttles: random.pick(&[0, 20, 100, 400]),
             blocked: None,
+            poison: 0,
+            poison_stays: false,
+            reports: 0,
         }
     }
 
     /// Makes them those of a target.
     pub fn teach(self, target: &FakeTarget, mut random: Random, weather: Weather, time: Time) {
+        let salt = random.next();
+        let poison = self.poison;
+        let is_poison = move |record: &Delivered| {
+            let number: u64 = record.body.parse().expect("a body is a number");
+            Random::new(salt.wrapping_add(number)).chance(poison)
+        };
         target.answer(move |invocation| {
-            if weather.is_calm() {
+            let poisoned: Vec<_> = invocation.records.iter().filter(|record| is_poison(record)).collect();
+            if weather.is_calm() && (poisoned.is_empty() || !self.poison_stays) {
                 return Answer::succeed();
+            }
+            if !poisoned.is_empty() {
+                let names = self.reports > 0 && random.chance(500);
+                return if names { report(&poisoned) } else { Answer::fail() };
             }
             let is_blocked = self.blocked.as_ref().is_some_and(|(key, until)| {
                 time.passed() < *until && invocation.records.iter().any(|record| record.key == *key)
@@ -88,11 +123,35 @@ impl Habits {
                 _ if is_blocked => Answer::fail(),
                 _ if draw < self.fails => Answer::fail(),
                 _ if draw < self.fails + self.throttles => Answer::throttle(),
+                _ if draw < self.fails + self.throttles + self.reports => accuse(invocation, &mut random),
                 _ => Answer::succeed(),
             };
             let range = if random.chance(self.slows) { &self.slow } else { &self.takes };
             answer.after(random.duration(range.clone()))
         });
+    }
+}
+
+fn report(failed: &[&Delivered]) -> Answer {
+    let identifiers: Vec<_> = failed.iter().map(|record| record.identifier.as_str()).collect();
+    Answer::report(&identifiers)
+}
+
+/// Names some of the records in any order; sometimes none, or somebody else, or answers what means nothing.
+fn accuse(invocation: &Invocation, random: &mut Random) -> Answer {
+    match random.below(12) {
+        0 => Answer::say("7"),
+        1 => Answer::report(&["nobody"]),
+        2 => Answer::report(&[]),
+        _ => {
+            let guilty = random.within(1..=900);
+            let mut failed: Vec<_> = invocation.records.iter().filter(|_| random.chance(guilty)).collect();
+            if failed.is_empty() {
+                failed.push(&invocation.records[random.index(invocation.records.len())]);
+            }
+            failed.reverse();
+            report(&failed)
+        }
     }
 }
 

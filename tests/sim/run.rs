@@ -145,6 +145,7 @@ async fn after(duration: Option<Duration>) {
 /// Everything works from now on: the life that is, or a new one, settles all there is, and drains in time.
 async fn become_calm(world: &World, daemon: &mut Daemon) {
     world.weather.calm_down();
+    world.destination.forget_hitches();
     world.configure(|mapping| {
         mapping.enabled = true;
         true

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use esmd::mapping::{StartingPosition, StreamKind};
+use esmd::mapping::on_failure::Undeliverable;
+use esmd::mapping::{Retries, StartingPosition, StreamKind};
 
 use crate::actors::{
-    Actor, Clockmaker, Operator, Outages, Producer, Repeater, Resharder, Retention, Rival, Rollover, Usurper,
+    Actor, Clockmaker, Hitches, Operator, Outages, Producer, Repeater, Resharder, Retention, Rival, Rollover, Usurper,
 };
-use crate::plan::{FeedPlan, Habits, Lives, Plan};
+use crate::plan::{Errors, FeedPlan, Habits, Lives, Plan};
 use crate::random::Random;
 use crate::run::Scenario;
 use crate::weather::Climate;
@@ -26,6 +27,10 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "late-start", plan: late_start },
     Scenario { name: "retention", plan: retention },
     Scenario { name: "table", plan: table },
+    Scenario { name: "poison", plan: poison },
+    Scenario { name: "reports", plan: reports },
+    Scenario { name: "aging", plan: aging },
+    Scenario { name: "outlived", plan: outlived },
     Scenario { name: "clocks", plan: clocks },
     Scenario { name: "adapter-bugs", plan: adapter_bugs },
 ];
@@ -194,6 +199,85 @@ fn table(random: &mut Random) -> Plan {
     }
 }
 
+/// Records that always fail are found by halving, given up after a few attempts, and told of.
+fn poison(random: &mut Random) -> Plan {
+    let maximum_attempts = Some(u32::try_from(random.below(4)).unwrap());
+    let errors = Errors {
+        retries: Retries { maximum_attempts, bisect: random.chance(800), maximum_record_age: None },
+        undeliverable: some_destination(random),
+        reports_failures: random.chance(300),
+        retention: None,
+    };
+    let function = Habits {
+        poison: random.spread(2..=200),
+        poison_stays: true,
+        reports: random.pick(&[0, 100]),
+        fails: random.pick(&[0, 0, 50]),
+        ..Habits::draw(random)
+    };
+    let mut plan = Plan { function, errors, ..a_stream(random) };
+    plan.actors.push(hitches(random));
+    if random.chance(500) {
+        plan.actors.push(resharder());
+    }
+    if random.chance(300) { with_trouble(plan) } else { plan }
+}
+
+/// The function names the records that failed.
+fn reports(random: &mut Random) -> Plan {
+    let fifo = random.chance(500);
+    let mut plan = if random.chance(500) { a_stream(random) } else { a_queue(random, fifo) };
+    plan.errors.reports_failures = true;
+    plan.function.reports = random.pick(&[100, 300, 900]);
+    plan.function.fails = random.pick(&[0, 50]);
+    plan
+}
+
+/// Records grow too old behind a slow function, in back-offs, and while the machine's clock leaps.
+fn aging(random: &mut Random) -> Plan {
+    let errors = Errors {
+        retries: Retries {
+            maximum_attempts: random.chance(300).then(|| u32::try_from(random.below(9)).unwrap()),
+            maximum_record_age: Some(seconds(random.within(60..=600))),
+            bisect: random.chance(300),
+        },
+        undeliverable: some_destination(random),
+        ..Errors::default()
+    };
+    let function = Habits {
+        takes: seconds(0)..=seconds(random.within(1..=30)),
+        fails: random.pick(&[100, 400, 800]),
+        poison: random.pick(&[0, 20]),
+        poison_stays: true,
+        ..Habits::draw(random)
+    };
+    let mut plan = Plan { function, errors, ..a_stream(random) };
+    plan.lives.down = seconds(0)..=seconds(random.within(1..=300));
+    plan.actors.push(hitches(random));
+    if random.chance(500) {
+        plan.actors
+            .push(Box::new(Clockmaker { every: seconds(10)..=seconds(200), suspends: seconds(1)..=seconds(300) }));
+    }
+    plan
+}
+
+/// Poison is tried again without end, until its stream would have dropped it.
+fn outlived(random: &mut Random) -> Plan {
+    let keeps = seconds(random.within(60..=900));
+    let errors = Errors {
+        retries: Retries { bisect: random.chance(500), ..Retries::default() },
+        undeliverable: random.pick(&[None, Some(Undeliverable::Keep)]),
+        retention: Some(keeps),
+        ..Errors::default()
+    };
+    let function = Habits { poison: random.spread(5..=100), poison_stays: true, ..Habits::draw(random) };
+    let mut plan = Plan { function, errors, lasts: keeps * 3, ..a_stream(random) };
+    if random.chance(700) {
+        plan.actors.push(Box::new(Retention { keeps }));
+    }
+    plan
+}
+
 /// The machine's clock is set back and ahead, drifts, and the machine sleeps for up to an hour.
 fn clocks(random: &mut Random) -> Plan {
     let fifo = random.chance(500);
@@ -224,7 +308,8 @@ fn a_queue(random: &mut Random, fifo: bool) -> Plan {
         lanes: u32::try_from(random.within(2..=10)).unwrap(),
         batch_size: count(if fifo { random.within(1..=10) } else { random.spread(1..=30) }),
         window: seconds(if fifo { 0 } else { random.pick(&[0, 0, 1, 5]) }),
-        function: Habits::draw(random),
+        function: Habits { reports: random.pick(&[0, 0, 0, 100]), ..Habits::draw(random) },
+        errors: Errors { reports_failures: random.chance(250), ..Errors::default() },
         climate: Climate::draw(random),
         lives: Lives::short(),
         actors: vec![producer(random)],
@@ -244,9 +329,32 @@ fn a_stream(random: &mut Random) -> Plan {
         },
         lanes: u32::try_from(random.within(1..=10)).unwrap(),
         batch_size: count(random.spread(1..=100)),
-        expects: vec!["checkpoint not written"], // the store may be away
+        errors: if random.chance(250) { some_errors(random) } else { Errors::default() },
+        expects: vec!["checkpoint not written", "not delivered"], // the store or the destination may be away
         ..a_queue(random, false)
     }
+}
+
+/// A stream's policy that gives up at some time.
+fn some_errors(random: &mut Random) -> Errors {
+    Errors {
+        retries: Retries {
+            maximum_attempts: random.chance(700).then(|| u32::try_from(random.below(6)).unwrap()),
+            maximum_record_age: random.chance(300).then(|| seconds(random.within(60..=900))),
+            bisect: random.chance(500),
+        },
+        undeliverable: some_destination(random),
+        reports_failures: random.chance(300),
+        retention: random.chance(300).then(|| seconds(random.within(60..=900))),
+    }
+}
+
+fn some_destination(random: &mut Random) -> Option<Undeliverable> {
+    random.pick(&[Some(Undeliverable::Keep), Some(Undeliverable::Keep), Some(Undeliverable::Drop), None])
+}
+
+fn hitches(random: &mut Random) -> Box<dyn Actor> {
+    Box::new(Hitches { every: seconds(1)..=seconds(random.within(10..=120)), slow: seconds(1)..=seconds(90) })
 }
 
 fn in_fair_weather(plan: Plan) -> Plan {

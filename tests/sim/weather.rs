@@ -34,6 +34,7 @@ pub enum Part {
     Source,
     Target,
     Store,
+    Destination,
 }
 
 /// What becomes of a call.

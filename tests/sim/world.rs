@@ -7,10 +7,10 @@ use std::time::Duration;
 use esmd::clock::Clock;
 use esmd::core::record::ShardId;
 use esmd::engine::{Board, CutOff, Desired, Engine, Shared};
+use esmd::mapping::on_failure::OnFailure;
 use esmd::mapping::state::MappingState;
 use esmd::mapping::{
-    Batching, EsmdSettings, EventSourceMapping, QueueSettings as MappingOfQueue, Retries, SourceSettings,
-    StreamSettings,
+    Batching, EsmdSettings, EventSourceMapping, QueueSettings as MappingOfQueue, SourceSettings, StreamSettings,
 };
 use esmd::source::Source;
 use esmd::store::{LeaseRow, MappingOrigin, StateStore, StoredMapping};
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::fakes::destination::FakeDestination;
 use crate::fakes::queue::{FakeQueue, QueueSettings};
 use crate::fakes::stream::FakeStream;
 use crate::fakes::target::FakeTarget;
@@ -41,6 +42,7 @@ pub struct World {
     pub oracle: Oracle,
     pub feed: Feed,
     pub target: FakeTarget,
+    pub destination: FakeDestination,
     pub store: Arc<MemoryStore>,
     daemon: Mutex<Daemon>,
 }
@@ -87,7 +89,7 @@ impl World {
             }
             FeedPlan::Stream { kind, shards, starting_position } => {
                 let arn = "arn:aws:kinesis:eu-west-1:111111111111:stream/orders";
-                let stream = FakeStream::new(clock.clone(), arn, *shards);
+                let stream = FakeStream::new(clock.clone(), arn, *shards).with_retention(plan.errors.retention);
                 let oracle = Oracle::of_stream(stream.clone(), trace.clone());
                 oracle.shards_made(&stream.open_shards(), &[]);
                 let source = StreamSettings {
@@ -95,8 +97,11 @@ impl World {
                     kind: *kind,
                     starting_position: *starting_position,
                     parallelization_factor: plan.lanes,
-                    retries: Retries::default(),
-                    on_failure: None,
+                    retries: plan.errors.retries,
+                    on_failure: plan.errors.undeliverable.map(|undeliverable| OnFailure {
+                        destination: "arn:aws:sqs:eu-west-1:111111111111:failed".parse().unwrap(),
+                        undeliverable,
+                    }),
                 };
                 (Feed::Stream(stream), oracle, SourceSettings::Stream(source))
             }
@@ -108,7 +113,7 @@ impl World {
             source,
             function: "worker".parse().unwrap(),
             batching: Batching { size: plan.batch_size, window: plan.window },
-            reports_failures: false,
+            reports_failures: plan.errors.reports_failures,
             enabled: true,
             esmd: EsmdSettings::default(),
         };
@@ -128,7 +133,8 @@ impl World {
         plan.function.clone().teach(&target, random.fork(), weather.clone(), time.clone());
         let (desired, lives, seed) = (watch::Sender::default(), 0, random.next());
         let daemon = Mutex::new(Daemon { mapping, is_declared: true, desired, lives, seed });
-        Self { time, clock, trace, weather, oracle, feed, target, store, daemon }
+        let destination = FakeDestination::default();
+        Self { time, clock, trace, weather, oracle, feed, target, destination, store, daemon }
     }
 
     /// Sends one record of this key.
@@ -207,7 +213,8 @@ impl World {
             Feed::Queue(queue) => Arc::new(queue.clone()),
             Feed::Stream(stream) => Arc::new(stream.clone()),
         };
-        let connector = SimConnector { link: Arc::clone(&link), source, target: self.target.clone() };
+        let (target, destination) = (self.target.clone(), self.destination.clone());
+        let connector = SimConnector { link: Arc::clone(&link), source, target, destination };
         let store = connector.store(Arc::clone(&self.store));
         let shared = Shared {
             clock,

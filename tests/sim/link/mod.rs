@@ -1,6 +1,7 @@
 //! The daemon's way to the outside, one per life: a wire that a crash cuts, then the weather, then the oracle, who sees
 //! what really passes. What stands behind them are the honest fakes.
 
+mod destination;
 mod source;
 mod store;
 mod target;
@@ -11,16 +12,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use esmd::clock::Clock;
 use esmd::connect::Connector;
 use esmd::destination::Destination;
-use esmd::mapping::EventSourceMapping;
+use esmd::mapping::{EventSourceMapping, SourceSettings};
 use esmd::source::{Source, SourceError};
 use esmd::store::StateStore;
 use esmd::target::{Function, Target};
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
+use self::destination::DestinationLink;
 use self::source::SourceLink;
 use self::store::StoreLink;
 use self::target::TargetLink;
+use crate::fakes::destination::FakeDestination;
 use crate::fakes::target::FakeTarget;
 use crate::fakes::wire::{Wire, Wired};
 use crate::memory_store::MemoryStore;
@@ -91,6 +94,7 @@ pub struct SimConnector {
     pub link: Arc<Link>,
     pub source: Arc<dyn Source>,
     pub target: FakeTarget,
+    pub destination: FakeDestination,
 }
 
 impl SimConnector {
@@ -124,7 +128,11 @@ impl Connector for SimConnector {
         }))
     }
 
-    fn destination(&self, _: &EventSourceMapping) -> Option<Arc<dyn Destination>> {
-        None
+    fn destination(&self, mapping: &EventSourceMapping) -> Option<Arc<dyn Destination>> {
+        let SourceSettings::Stream(settings) = &mapping.source else { return None };
+        settings.on_failure.as_ref()?;
+        let (inner, link) = (self.destination.clone(), Arc::clone(&self.link));
+        let destination: Arc<dyn Destination> = Arc::new(DestinationLink { inner, link });
+        Some(Arc::new(Wired::new(destination, self.link.wire.clone())))
     }
 }

@@ -1,12 +1,11 @@
 //! A source in the weather. A receive whose answer is lost, late or dropped leaves the reader where it was, as the trait
 //! demands: the next one opens the shard anew, as an adapter does with an expired iterator.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::record::{Origin, Received, ShardId};
-use esmd::core::settings::Settings;
 use esmd::core::settlement::{Settled, Settlement};
 use esmd::core::shards::Shard;
 use esmd::mapping::{EventSourceMapping, SourceSettings};
@@ -15,12 +14,15 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::Link;
+use crate::oracle::Terms;
 use crate::weather::{Fate, Part};
 
 pub struct SourceLink {
     inner: Arc<dyn Source>,
     link: Arc<Link>,
-    settings: Settings,
+    mapping: EventSourceMapping,
+    /// What the daemon was told of the source's retention.
+    retention: Mutex<Option<Duration>>,
     receive_max: usize,
 }
 
@@ -29,7 +31,7 @@ impl SourceLink {
         let is_fifo = matches!(&mapping.source, SourceSettings::Queue(queue) if queue.fifo);
         let receive_max = if is_fifo { mapping.batching.size } else { usize::MAX }; // a receive is one batch, as with SQS
         let receive_max = receive_max.min(inner.receive_max());
-        Self { inner, link, settings: Settings::of(mapping, 0, None, 0), receive_max }
+        Self { inner, link, mapping: mapping.clone(), retention: Mutex::default(), receive_max }
     }
 
     async fn settle_each(&self, settlements: Vec<Settlement>) -> Vec<Settled> {
@@ -50,12 +52,21 @@ impl Source for SourceLink {
         Box::pin(self.link.call(Part::Source, "list", self.inner.shards(), |number| Err(error(number))))
     }
 
+    fn retention(&self) -> BoxFuture<'_, Result<Option<Duration>, SourceError>> {
+        let ask = self.link.call(Part::Source, "retention", self.inner.retention(), |number| Err(error(number)));
+        Box::pin(async {
+            let retention = ask.await?;
+            *lock(&self.retention) = retention;
+            Ok(retention)
+        })
+    }
+
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
         Box::new(ReceiverLink {
             inner: self.inner.open(shard, from),
             source: Arc::clone(&self.inner),
             link: Arc::clone(&self.link),
-            settings: self.settings,
+            terms: Terms::of(&self.mapping, *lock(&self.retention)),
             shard: shard.clone(),
             position: from.up_to.clone(),
             is_stale: false,
@@ -77,7 +88,7 @@ struct ReceiverLink {
     inner: Box<dyn Receiver>,
     source: Arc<dyn Source>,
     link: Arc<Link>,
-    settings: Settings,
+    terms: Terms,
     shard: ShardId,
     /// After the last answer that the daemon has.
     position: UpTo,
@@ -108,7 +119,7 @@ impl ReceiverLink {
             return Err(error(None));
         }
         let received = self.answer(received, strike.after).await;
-        link.oracle.received(&self.shard, &received, max, self.settings, link.clock.now());
+        link.oracle.received(&self.shard, &received, max, self.terms, link.clock.now());
         Ok(received)
     }
 
@@ -151,6 +162,10 @@ impl Receiver for ReceiverLink {
     fn receive(&mut self, max: usize) -> BoxFuture<'_, Result<Received, SourceError>> {
         Box::pin(self.read(max))
     }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An error of any class; one whose answer was lost is transient.

@@ -83,7 +83,7 @@ impl StateStore for StoreLink {
         let name = lease.clone();
         let save = self.carry("save checkpoint", async move {
             let oracle = &self.link.oracle;
-            oracle.saving(&lease, &checkpoint);
+            oracle.saving(&lease, &checkpoint, self.link.clock.now());
             let saved = self.inner.save_checkpoint(lease.clone(), checkpoint.clone()).await;
             if saved.is_ok() {
                 oracle.saved(&lease, &checkpoint);

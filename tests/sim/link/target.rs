@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use esmd::core::Timestamp;
-use esmd::core::settings::Settings;
 use esmd::event::response::Reply;
 use esmd::mapping::EventSourceMapping;
 use esmd::target::{DescribeError, Function, Target};
@@ -13,31 +12,44 @@ use tokio::time::sleep;
 
 use super::Link;
 use crate::fakes::target::{FakeTarget, delivered};
-use crate::oracle::FlightId;
+use crate::oracle::{FlightId, Terms};
 use crate::weather::{Fate, Part};
 
 pub struct TargetLink {
     inner: FakeTarget,
     link: Arc<Link>,
     connection: u64,
-    settings: Settings,
+    terms: Terms,
 }
 
 impl TargetLink {
     pub fn new(inner: FakeTarget, link: Arc<Link>, connection: u64, mapping: &EventSourceMapping) -> Self {
-        Self { inner, link, connection, settings: Settings::of(mapping, 0, None, 0) }
+        Self { inner, link, connection, terms: Terms::of(mapping, None) }
     }
 
     async fn call(&self, payload: Bytes, start_before: Option<Timestamp>) -> Reply {
         let link = &self.link;
         let strike = link.weather.strike(Part::Target, "invoke");
-        sleep(strike.before).await;
-        if start_before.is_some_and(|before| link.clock.now() >= before) {
-            return Reply::NotStarted;
-        }
         let records = delivered(&payload);
-        let flight = link.oracle.began((link.life, self.connection), self.settings, &records);
-        let mut flight = InFlight { id: Some(flight), link };
+        let began = || {
+            let flight = link.oracle.began((link.life, self.connection), self.terms, &records, link.clock.now());
+            InFlight { id: Some(flight), link }
+        };
+        let mut flight = match start_before {
+            // A stream's records are taken for good. A message's lease may still end before the call is there.
+            None => {
+                let flight = began();
+                sleep(strike.before).await;
+                flight
+            }
+            Some(before) => {
+                sleep(strike.before).await;
+                if link.clock.now() >= before {
+                    return Reply::NotStarted;
+                }
+                began()
+            }
+        };
         let reply = match strike.fate {
             Fate::Panics => link.panic(),
             Fate::Fails(number) => refused(number),

@@ -1,5 +1,10 @@
-//! An invocation and the records in it.
+//! An invocation, the records in it, and what its answer says of them.
 
+use esmd::core::outcome::Outcome;
+use esmd::event::response::Reply;
+use serde_json::Value;
+
+use super::Terms;
 use crate::fakes::target::Delivered;
 
 /// A life and one of its connections: each connect of a mapping makes a new one.
@@ -11,6 +16,7 @@ pub struct FlightId(pub u64);
 /// An invocation that runs, as far as the daemon knows.
 pub struct Flight {
     pub connection: Connection,
+    pub terms: Terms,
     pub records: Vec<Carried>,
 }
 
@@ -20,12 +26,62 @@ pub struct Carried {
     pub number: usize,
     pub key: String,
     pub receives: u32,
+    identifier: String,
+}
+
+/// What an answer means for the records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Succeeded,
+    /// These failed, by their places, ascending; at least one.
+    Reported(Vec<usize>),
+    Failed,
+    /// The function did not run, as far as the daemon knows.
+    NotRun,
 }
 
 impl Carried {
     pub fn new(delivered: &Delivered) -> Self {
         let number = delivered.body.parse().expect("a body is a number");
-        Self { number, key: delivered.key.clone(), receives: delivered.receive_count }
+        let Delivered { key, receive_count, identifier, .. } = delivered.clone();
+        Self { number, key, receives: receive_count, identifier }
+    }
+}
+
+impl Heard {
+    pub fn of(reply: &Reply, flight: &Flight) -> Self {
+        match (reply.outcome(None::<std::iter::Empty<_>>), reply) {
+            (Outcome::Succeeded, Reply::Answered { payload, .. }) if flight.terms.reports_failures => {
+                Self::reported(payload, &flight.records)
+            }
+            (Outcome::Succeeded, _) => Self::Succeeded,
+            (Outcome::Failed(_), _) => Self::Failed,
+            (Outcome::Throttled | Outcome::Unavailable(_), _) => Self::NotRun,
+            (Outcome::Partial(_), _) => unreachable!("nobody was named"),
+        }
+    }
+
+    /// `docs/semantics.md` 4.4, as far as the functions here make use of it.
+    fn reported(payload: &[u8], records: &[Carried]) -> Self {
+        let failures = match serde_json::from_slice(payload) {
+            Ok(Value::Null) => return Self::Succeeded,
+            Ok(Value::Object(mut members)) => members.remove("batchItemFailures"),
+            _ => return Self::Failed,
+        };
+        let Some(Value::Array(failures)) = failures else { return Self::Failed };
+        let place = |failure: &Value| {
+            let identifier = failure["itemIdentifier"].as_str()?;
+            records.iter().position(|record| record.identifier == identifier)
+        };
+        match failures.iter().map(place).collect::<Option<Vec<_>>>() {
+            None => Self::Failed,
+            Some(failed) if failed.is_empty() => Self::Succeeded,
+            Some(mut failed) => {
+                failed.sort_unstable();
+                failed.dedup();
+                Self::Reported(failed)
+            }
+        }
     }
 }
 

@@ -2,26 +2,28 @@
 //! the run. This file holds what queues and streams share: invocations in flight; their books hold the rest.
 
 mod flight;
+mod parts;
 mod queue;
 mod stream;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
-use esmd::core::outcome::Outcome;
 use esmd::core::record::{Received, SequenceNumber, ShardId};
-use esmd::core::settings::Settings;
 use esmd::core::settlement::{Settled, Settlement};
+use esmd::event::failure::FailureRecord;
 use esmd::event::response::Reply;
 use esmd::store::{Lease, LeaseRow};
 use tokio_util::sync::CancellationToken;
 
-use self::flight::{Carried, Flight, listed};
+use self::flight::{Carried, Flight, Heard, listed};
 pub use self::flight::{Connection, FlightId};
 use self::queue::QueueBook;
 use self::stream::StreamBook;
+pub use self::terms::Terms;
 use crate::fakes::queue::FakeQueue;
 use crate::fakes::stream::FakeStream;
 use crate::fakes::target::Delivered;
@@ -140,6 +142,13 @@ impl Oracle {
         self.state().stream().trimmed(numbers);
     }
 
+    /// The clock of the daemon's machine leaps from now on.
+    pub fn clock_leaps(&self) {
+        if let Some(stream) = self.state().stream_if_any() {
+            stream.clock_leaps();
+        }
+    }
+
     /// A standard queue hands this one out again while somebody holds it.
     pub fn repeated(&self, number: usize) {
         self.trace.say(|| format!("repeated {number}"));
@@ -154,28 +163,28 @@ impl Oracle {
 
 /// What passes on the link.
 impl Oracle {
-    pub fn received(&self, shard: &ShardId, received: &Received, max: usize, settings: Settings, now: Timestamp) {
+    pub fn received(&self, shard: &ShardId, received: &Received, max: usize, terms: Terms, now: Timestamp) {
         self.judge(|state| {
             if received.records.len() > max {
                 return Err(format!("the world is wrong: {} records, {max} asked", received.records.len()));
             }
             let State { flights, book, .. } = state;
             match book {
-                Book::Queue(queue) => queue.received(received, settings, now, flights),
-                Book::Stream(stream) => stream.received(shard, received, settings),
+                Book::Queue(queue) => queue.received(received, terms, now, flights),
+                Book::Stream(stream) => stream.received(shard, received, terms, now),
             }
         });
     }
 
-    pub fn began(&self, connection: Connection, settings: Settings, records: &[Delivered]) -> FlightId {
+    pub fn began(&self, connection: Connection, terms: Terms, records: &[Delivered], now: Timestamp) -> FlightId {
         let records: Vec<_> = records.iter().map(Carried::new).collect();
         let mut id = FlightId(0);
         self.judge(|state| {
             state.begun += 1;
             id = FlightId(state.begun);
             self.trace.say(|| format!("life {} invokes #{} {}", connection.0, id.0, listed(&records)));
-            let verdict = state.judge_begin(connection, settings, &records);
-            state.flights.insert(id, Flight { connection, records });
+            let verdict = state.judge_begin(connection, terms, &records, now);
+            state.flights.insert(id, Flight { connection, terms, records });
             verdict
         });
         id
@@ -185,12 +194,11 @@ impl Oracle {
     pub fn ended(&self, id: FlightId, reply: &Reply) {
         self.judge(|state| {
             let Some(flight) = state.flights.remove(&id) else { return Ok(()) }; // of a life that is over
-            let outcome = reply.outcome(None::<std::iter::Empty<_>>);
-            self.trace.say(|| format!("life {} hears of #{}: {outcome:?}", flight.connection.0, id.0));
+            let heard = Heard::of(reply, &flight);
+            self.trace.say(|| format!("life {} hears of #{}: {heard:?}", flight.connection.0, id.0));
             match &mut state.book {
-                Book::Queue(queue) => queue.ended(flight.connection.0, &flight.records, &outcome),
-                Book::Stream(stream) if outcome == Outcome::Succeeded => stream.succeeded(&flight.records),
-                Book::Stream(_) => {}
+                Book::Queue(queue) => queue.ended(flight.connection.0, &flight.records, &heard),
+                Book::Stream(stream) => stream.ended(&flight.records, &heard),
             }
             Ok(())
         });
@@ -258,14 +266,30 @@ impl Oracle {
         });
     }
 
-    pub fn saving(&self, lease: &Lease, checkpoint: &Checkpoint) {
+    /// The daemon wants to tell that it gave up records.
+    pub fn delivering(&self, failure: &FailureRecord) {
+        self.trace.say(|| {
+            let (batch, condition) = (&failure.batch, failure.condition);
+            let (shard, first, last) = (&batch.shard, &batch.first_sequence_number, &batch.last_sequence_number);
+            format!("{shard} gives up {} from {first:?} to {last:?}: {condition:?}", batch.size)
+        });
+        self.judge(|state| state.stream().delivering(failure));
+    }
+
+    /// The daemon heard whether it was taken.
+    pub fn delivered(&self, failure: &FailureRecord, is_taken: bool) {
+        self.trace.say(|| format!("{} hears of it: taken={is_taken}", failure.batch.shard));
+        self.state().stream().delivered(failure, is_taken);
+    }
+
+    pub fn saving(&self, lease: &Lease, checkpoint: &Checkpoint, now: Timestamp) {
         self.trace.say(|| {
             let ranges = checkpoint.settled_above.len();
             format!("{} epoch {} saves {} and {ranges} ranges", lease.shard, lease.epoch, checkpoint.up_to)
         });
         self.judge(|state| match &mut state.book {
             Book::Queue(_) => Err("a queue's consumer saved a checkpoint".to_owned()),
-            Book::Stream(stream) => stream.saving(lease, checkpoint),
+            Book::Stream(stream) => stream.saving(lease, checkpoint, now),
         });
     }
 
@@ -318,10 +342,10 @@ impl State {
     }
 
     /// The rules of every invocation: `docs/semantics.md` 9, invariants 37, 40, 54, 60, 66 and 67; 6.10 for the last one.
-    fn judge_begin(&mut self, connection: Connection, settings: Settings, records: &[Carried]) -> Verdict {
+    fn judge_begin(&mut self, connection: Connection, terms: Terms, records: &[Carried], now: Timestamp) -> Verdict {
         let life = connection.0;
-        if records.is_empty() || records.len() > settings.batch_size {
-            return Err(format!("{} records in a batch of at most {}", records.len(), settings.batch_size));
+        if records.is_empty() || records.len() > terms.batch_size {
+            return Err(format!("{} records in a batch of at most {}", records.len(), terms.batch_size));
         }
         for (id, other) in self.flights.iter().filter(|(_, other)| other.connection.0 == life) {
             if other.connection != connection {
@@ -340,14 +364,14 @@ impl State {
                 }
             }
         }
-        let succeeded = |record: &&Carried| match &self.book {
+        let settled = |record: &&Carried| match &self.book {
             Book::Queue(queue) => queue.has_succeeded(record.number),
-            Book::Stream(stream) => stream.has_succeeded(record.number),
+            Book::Stream(stream) => stream.is_settled(record.number),
         };
         if self.is_fair
-            && let Some(record) = records.iter().find(succeeded)
+            && let Some(record) = records.iter().find(settled)
         {
-            return Err(format!("{} succeeded and is invoked again", record.number));
+            return Err(format!("{} is settled and is invoked again", record.number));
         }
         let flights = self.flights.values().filter(|other| other.connection == connection);
         let running = match &mut self.book {
@@ -356,13 +380,13 @@ impl State {
                 flights.count()
             }
             Book::Stream(stream) => {
-                stream.judge_begin(records)?;
+                stream.judge_begin(records, now)?;
                 let shard = stream.shard_of(records[0].number);
                 flights.filter(|other| stream.shard_of(other.records[0].number) == shard).count()
             }
         };
-        if running >= settings.lanes {
-            return Err(format!("{} invocations at once with {} lanes", running + 1, settings.lanes));
+        if running >= terms.lanes {
+            return Err(format!("{} invocations at once with {} lanes", running + 1, terms.lanes));
         }
         Ok(())
     }

@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use esmd::core::Timestamp;
-use esmd::core::outcome::Outcome;
 use esmd::core::record::{Origin, Received};
-use esmd::core::settings::Settings;
 use esmd::core::settlement::Settlement;
 
-use super::Verdict;
-use super::flight::{Carried, Flight, FlightId};
+use super::flight::{Carried, Flight, FlightId, Heard};
+use super::{Terms, Verdict};
 use crate::fakes::queue::FakeQueue;
 
 pub struct QueueBook {
@@ -74,7 +72,7 @@ impl QueueBook {
     pub fn received(
         &mut self,
         received: &Received,
-        settings: Settings,
+        terms: Terms,
         now: Timestamp,
         flights: &BTreeMap<FlightId, Flight>,
     ) -> Verdict {
@@ -88,7 +86,7 @@ impl QueueBook {
         let flying: BTreeSet<_> =
             flights.values().flat_map(|flight| &flight.records).map(|record| record.number).collect();
         self.held.retain(|number, ends_at| *ends_at > now || flying.contains(number));
-        let capacity = settings.lanes * settings.batch_size;
+        let capacity = terms.lanes * terms.batch_size;
         if self.groups.is_empty() && self.held.len() > capacity {
             return Err(format!("{} messages are held, {capacity} at most", self.held.len()));
         }
@@ -115,25 +113,26 @@ impl QueueBook {
         Ok(())
     }
 
-    pub fn ended(&mut self, life: u32, records: &[Carried], outcome: &Outcome) {
-        for record in records {
+    pub fn ended(&mut self, life: u32, records: &[Carried], heard: &Heard) {
+        for (place, record) in records.iter().enumerate() {
+            let has_failed = match heard {
+                Heard::Succeeded => false,
+                Heard::Reported(failed) => failed.contains(&place),
+                Heard::Failed => true,
+                Heard::NotRun => continue,
+            };
             let message = &mut self.messages[record.number];
-            match outcome {
-                Outcome::Succeeded => {
-                    message.succeeded_in.insert(life);
-                    self.held.remove(&record.number); // nobody sees how long it is tried to delete it
-                }
-                Outcome::Failed(_) => {
-                    message.failed.insert(record.receives);
-                    self.held.remove(&record.number);
-                }
-                Outcome::Partial(_) => unreachable!("no mapping here reads reports"),
-                Outcome::Throttled | Outcome::Unavailable(_) => {}
+            if has_failed {
+                message.failed.insert(record.receives);
+            } else {
+                message.succeeded_in.insert(life);
             }
+            self.held.remove(&record.number); // nobody sees how long it is tried to delete it
         }
     }
 
-    /// `docs/semantics.md` 9, invariants 45 and 46: deleted is what succeeded, returned what is not under way.
+    /// `docs/semantics.md` 9, invariants 45, 46 and 48: deleted is what succeeded, and nothing under a receive that
+    /// failed; returned is what is not under way.
     pub fn settling(&mut self, life: u32, settlement: &Settlement, flights: &BTreeMap<FlightId, Flight>) -> Verdict {
         let number = self.numbers[&settlement.handle().id];
         let flies = |flight: &Flight| {
@@ -144,6 +143,9 @@ impl QueueBook {
         }
         let succeeded = self.messages[number].succeeded_in.contains(&life);
         match settlement {
+            Settlement::Delete(handle) if self.messages[number].failed.contains(&receives(&handle.receipt)) => {
+                Err(format!("{number} is deleted under {}, and its invocation failed", handle.receipt))
+            }
             Settlement::Delete(_) if !succeeded => Err(format!("{number} is deleted, and no invocation succeeded")),
             Settlement::Delete(_) | Settlement::Return(_) => Ok(()),
         }
@@ -180,4 +182,10 @@ impl QueueBook {
         let mut older = group.numbers[group.gone.min(own)..own].iter().copied();
         older.find(|number| is_left(*number) && !in_front.iter().any(|other| other.number == *number))
     }
+}
+
+/// The fake's receipt handles tell how often their message was received.
+fn receives(receipt: &str) -> u32 {
+    let (_, receives) = receipt.rsplit_once('/').expect("the fake's receipt handles have two parts");
+    receives.parse().expect("the second is a number")
 }

@@ -1,16 +1,20 @@
-//! A stream's book: every record, its key's order, its shard's parents and checkpoints.
+//! A stream's book: every record, its key's order, its shard's parents. Its checkpoints and what is told of records that are
+//! given up have files of their own.
+
+mod checkpoints;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::record::{Origin, Position, Received, SequenceNumber, ShardId};
-use esmd::core::settings::Settings;
-use esmd::store::{Lease, LeaseRow};
+use esmd::store::Lease;
 
-use super::Verdict;
-use super::flight::{Carried, Flight, FlightId};
+use self::checkpoints::covers;
+use super::flight::{Carried, Flight, FlightId, Heard};
+use super::parts::{Facts, Parts};
+use super::{Terms, Verdict};
 use crate::fakes::stream::FakeStream;
 
 pub struct StreamBook {
@@ -19,6 +23,10 @@ pub struct StreamBook {
     records: Vec<Entry>,
     keys: BTreeMap<String, Key>,
     shards: BTreeMap<ShardId, ShardBook>,
+    /// What the daemon's clock said last.
+    now: Timestamp,
+    /// That clock leapt: it may do so between a decision and the call that follows.
+    leaps: bool,
 }
 
 struct Entry {
@@ -27,6 +35,8 @@ struct Entry {
     arrived_at: Timestamp,
     /// The daemon, or one before it, heard that an invocation with it succeeded.
     succeeded: bool,
+    /// It was given up for a reason that is true, and whoever is to be told was told.
+    discarded: bool,
     trimmed: bool,
 }
 
@@ -58,23 +68,31 @@ struct ShardBook {
 #[derive(Default)]
 struct Reading {
     began_at: Option<Checkpoint>,
+    terms: Option<Terms>,
     received: BTreeSet<usize>,
-    /// Received and not known to have succeeded.
+    /// Received, and not known to have succeeded or to be given up.
     held: BTreeSet<usize>,
-    /// The batch that each record was invoked in.
-    batches: BTreeMap<usize, Arc<[usize]>>,
+    parts: Parts,
     newest_begun: BTreeMap<String, usize>,
 }
 
 impl StreamBook {
     pub fn new(stream: FakeStream) -> Self {
-        Self { stream, records: Vec::new(), keys: BTreeMap::new(), shards: BTreeMap::new() }
+        Self {
+            stream,
+            records: Vec::new(),
+            keys: BTreeMap::new(),
+            shards: BTreeMap::new(),
+            now: Timestamp::default(),
+            leaps: false,
+        }
     }
 
     pub fn put(&mut self, key: &str, shard: &ShardId, place: &SequenceNumber, now: Timestamp) {
         let number = self.records.len();
         let place = place.as_str().parse().expect("the fake's places are small numbers");
-        self.records.push(Entry { shard: shard.clone(), place, arrived_at: now, succeeded: false, trimmed: false });
+        let (succeeded, discarded, trimmed) = (false, false, false);
+        self.records.push(Entry { shard: shard.clone(), place, arrived_at: now, succeeded, discarded, trimmed });
         self.keys.entry(key.to_owned()).or_default().numbers.push(number);
         self.shards.entry(shard.clone()).or_default().numbers.push(number);
     }
@@ -91,18 +109,34 @@ impl StreamBook {
         }
     }
 
+    pub fn clock_leaps(&mut self) {
+        self.leaps = true;
+    }
+
     pub fn shard_of(&self, number: usize) -> &ShardId {
         &self.records[number].shard
     }
 
-    pub fn has_succeeded(&self, number: usize) -> bool {
-        self.records[number].succeeded
+    /// It succeeded, or was given up.
+    pub fn is_settled(&self, number: usize) -> bool {
+        self.records[number].succeeded || self.records[number].discarded
     }
 
-    /// Nobody waits for it any more: it succeeded, its retention is over, or it lies before the mapping's beginning.
+    /// Nobody waits for it any more: it is settled, its retention is over, or it lies before the mapping's beginning.
     fn is_done(&self, number: usize) -> bool {
         let record = &self.records[number];
-        record.succeeded || record.trimmed || is_before(self.shards[&record.shard].start.as_ref(), record.arrived_at)
+        self.is_settled(number)
+            || record.trimmed
+            || is_before(self.shards[&record.shard].start.as_ref(), record.arrived_at)
+    }
+
+    /// It is done, or may have been given up by now and nobody was to be told.
+    fn may_be_done(&self, number: usize) -> bool {
+        let reading = &self.shards[self.shard_of(number)].reading;
+        self.is_done(number)
+            || reading.terms.is_some_and(|terms| {
+                reading.held.contains(&number) && reading.parts.may_be_given_up(number, terms, self.now, self)
+            })
     }
 
     /// `docs/semantics.md` 9, invariants 90 and 95.
@@ -159,8 +193,10 @@ impl StreamBook {
     }
 
     /// `docs/architecture.md` 5, invariant 4: what is held never exceeds the capacity.
-    pub fn received(&mut self, id: &ShardId, received: &Received, settings: Settings) -> Verdict {
+    pub fn received(&mut self, id: &ShardId, received: &Received, terms: Terms, now: Timestamp) -> Verdict {
+        self.now = now;
         let shard = self.shards.entry(id.clone()).or_default();
+        shard.reading.terms = Some(terms);
         for record in &received.records {
             let Origin::Position(position) = &record.origin else { return Err("a message in a stream".to_owned()) };
             let place = place(position);
@@ -171,17 +207,22 @@ impl StreamBook {
                 shard.reading.held.insert(number);
             }
         }
-        let capacity = (2 * settings.lanes * settings.batch_size).max(PAGE_RECORDS);
-        if shard.reading.held.len() > capacity {
-            return Err(format!("{id}: {} records are held, {capacity} at most", shard.reading.held.len()));
+        let capacity = (2 * terms.lanes * terms.batch_size).max(PAGE_RECORDS);
+        let held = shard.reading.held.len();
+        if held > capacity {
+            let held = self.shards[id].reading.held.iter().filter(|number| !self.may_be_done(**number)).count();
+            if held > capacity {
+                return Err(format!("{id}: {held} records are held, {capacity} at most"));
+            }
         }
         Ok(())
     }
 
-    /// `docs/semantics.md` 9, invariants 65, 66, 68, 88 and 94.
-    pub fn judge_begin(&mut self, records: &[Carried]) -> Verdict {
+    /// `docs/semantics.md` 9, invariants 65, 66, 68, 78, 88 and 94.
+    pub fn judge_begin(&mut self, records: &[Carried], now: Timestamp) -> Verdict {
+        self.now = now;
         let id = self.shard_of(records[0].number).clone();
-        let numbers: Arc<[usize]> = records.iter().map(|record| record.number).collect();
+        let numbers: Vec<_> = records.iter().map(|record| record.number).collect();
         if numbers.iter().any(|number| *self.shard_of(*number) != id) {
             return Err("a batch mixes shards".to_owned());
         }
@@ -196,105 +237,36 @@ impl StreamBook {
         if self.is_lease_lost(numbers[0]) {
             return Err(format!("{id} invokes {} after it was told that its lease is lost", numbers[0]));
         }
-        let shard = self.shards.get_mut(&id).expect("it has records");
-        if let Some(began_at) = &shard.reading.began_at {
+        let reading = &self.shards[&id].reading;
+        if let Some(began_at) = &reading.began_at {
             let covered = numbers.iter().find(|number| covers(began_at, self.records[**number].place));
             if let Some(covered) = covered {
                 return Err(format!("{covered} is invoked again, and the checkpoint that was read covers it"));
             }
         }
-        shard.reading.begin(records, &numbers)
+        if let Some(number) = numbers.iter().find(|number| !reading.held.contains(*number)) {
+            return Err(format!("{number} is invoked, and it is settled or was never read"));
+        }
+        let first = &self.records[numbers[0]];
+        let age_max = reading.terms.and_then(|terms| terms.retry.age_max).filter(|_| !self.leaps);
+        if age_max.is_some_and(|most| now.since(first.arrived_at) >= most) {
+            return Err(format!("{} is invoked, and is too old", numbers[0]));
+        }
+        let is_new = reading.parts.judge_begin(&numbers, self)?;
+        let reading = &mut self.shards.get_mut(&id).expect("it has records").reading;
+        reading.parts.begin(&numbers);
+        if is_new { reading.advance(records) } else { Ok(()) }
     }
 
-    pub fn succeeded(&mut self, records: &[Carried]) {
-        for record in records {
-            let entry = &mut self.records[record.number];
-            entry.succeeded = true;
-            let shard = self.shards.get_mut(&entry.shard).expect("it has this record");
-            shard.reading.held.remove(&record.number);
+    pub fn ended(&mut self, records: &[Carried], heard: &Heard) {
+        let numbers: Vec<_> = records.iter().map(|record| record.number).collect();
+        let reading = &mut self.shards.get_mut(&self.records[numbers[0]].shard).expect("it has records").reading;
+        let Some(terms) = reading.terms else { return };
+        let succeeded = reading.parts.ended(&numbers, heard, terms.retry);
+        for number in &numbers[..succeeded] {
+            self.records[*number].succeeded = true;
+            reading.held.remove(number);
         }
-    }
-
-    /// `docs/architecture.md` 5, invariant 2, and nothing under a lease that is lost.
-    pub fn saving(&mut self, lease: &Lease, checkpoint: &Checkpoint) -> Verdict {
-        let id = &lease.shard;
-        let shard = self.shards.entry(id.clone()).or_default();
-        if shard.lost_epochs.contains(&lease.epoch) || lease.epoch < shard.epoch {
-            return Err(format!("{id} is settled under epoch {}, which is over", lease.epoch));
-        }
-        let before = shard.saved;
-        let covered = self.judge_checkpoint(id, checkpoint)?;
-        if covered < before {
-            return Err(format!("the checkpoint of {id} goes back to {}", checkpoint.up_to));
-        }
-        Ok(())
-    }
-
-    /// The store took it.
-    pub fn saved(&mut self, lease: &Lease, checkpoint: &Checkpoint) -> Verdict {
-        let covered = self.judge_checkpoint(&lease.shard, checkpoint)?;
-        let shard = self.shards.get_mut(&lease.shard).expect("it was just there");
-        shard.saved = covered;
-        shard.is_ended |= checkpoint.up_to == UpTo::Ended;
-        Ok(())
-    }
-
-    /// Everything that it covers is done. Answers how many records it covers from the shard's beginning on.
-    fn judge_checkpoint(&self, id: &ShardId, checkpoint: &Checkpoint) -> Result<usize, String> {
-        let shard = &self.shards[id];
-        let count = |last: u64| shard.numbers.partition_point(|number| self.records[*number].place <= last);
-        let covered = match &checkpoint.up_to {
-            UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) => 0,
-            UpTo::After(position) => count(place(position)),
-            UpTo::Ended if self.stream.is_open(id) && shard.start != Some(UpTo::Ended) => {
-                return Err(format!("{id} takes records and is checkpointed as ended"));
-            }
-            UpTo::Ended => shard.numbers.len(),
-        };
-        let ahead = |numbers: &[usize]| numbers.iter().copied().find(|number| !self.is_done(*number));
-        if let Some(number) = ahead(&shard.numbers[shard.saved.min(covered)..covered]) {
-            return Err(format!("{id}: the checkpoint {} is ahead of {number}", checkpoint.up_to));
-        }
-        for range in &checkpoint.settled_above {
-            let first = shard.numbers.partition_point(|number| self.records[*number].place < place(&range.first));
-            if let Some(number) = ahead(&shard.numbers[first..count(place(&range.last))]) {
-                return Err(format!("{id}: a settled range is ahead of {number}"));
-            }
-        }
-        Ok(covered)
-    }
-
-    /// Every row as it is now is right. What no row covers is still there: `is_done` knows what was trimmed.
-    pub fn judge_losses(&self, rows: &[LeaseRow]) -> Verdict {
-        rows.iter().try_for_each(|row| {
-            if self.shards.contains_key(&row.shard) {
-                self.judge_checkpoint(&row.shard, &row.checkpoint)?
-            } else {
-                0
-            };
-            Ok(())
-        })
-    }
-
-    pub fn unsettled(&self, rows: &[LeaseRow]) -> Option<String> {
-        if let Some(number) = (0..self.records.len()).find(|number| !self.is_done(*number)) {
-            return Some(format!("{number} in {} was not invoked with success", self.shard_of(number)));
-        }
-        for row in rows.iter().filter(|row| self.stream.is_listed(&row.shard)) {
-            let shard = self.shards.get(&row.shard)?;
-            let records = shard.numbers.iter().map(|number| &self.records[*number]).filter(|record| !record.trimmed);
-            let newest = records.filter(|record| record.succeeded).map(|record| record.place).max();
-            let lags = match &row.checkpoint.up_to {
-                UpTo::Ended => false,
-                _ if !self.stream.is_open(&row.shard) => true,
-                UpTo::After(position) => newest.is_some_and(|newest| place(position) < newest),
-                UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) => newest.is_some(),
-            };
-            if lags {
-                return Some(format!("the checkpoint of {} stays at {}", row.shard, row.checkpoint.up_to));
-            }
-        }
-        None
     }
 
     fn incomplete_ancestor(&mut self, id: &ShardId) -> Option<ShardId> {
@@ -323,27 +295,26 @@ impl StreamBook {
         }
         let own = numbers.partition_point(|number| *number < record.number);
         let mut older = numbers[done.min(own)..own].iter().copied();
-        let undone = older.find(|number| !self.is_done(*number) && !in_front.contains(number));
+        let undone = older.find(|number| !self.may_be_done(*number) && !in_front.contains(number));
         self.keys.get_mut(&record.key).expect("it was just there").done = done;
         undone
     }
 }
 
+impl Facts for StreamBook {
+    fn is_done(&self, number: usize) -> bool {
+        self.may_be_done(number)
+    }
+
+    fn arrived_at(&self, number: usize) -> Timestamp {
+        self.records[number].arrived_at
+    }
+}
+
 impl Reading {
-    /// A record is invoked again only in the same batch, and not after it succeeded; a key's records only go forward.
-    fn begin(&mut self, records: &[Carried], numbers: &Arc<[usize]>) -> Verdict {
-        let earlier: Vec<_> = numbers.iter().filter_map(|number| self.batches.get(number)).collect();
-        if let Some(batch) = earlier.first() {
-            if *batch != numbers {
-                return Err(format!("{numbers:?} repeats records of {batch:?}, and is not the same batch"));
-            }
-            if let Some(number) = numbers.iter().find(|number| !self.held.contains(*number)) {
-                return Err(format!("{number} is invoked again after it succeeded"));
-            }
-            return Ok(());
-        }
+    /// A key's new records only go forward.
+    fn advance(&mut self, records: &[Carried]) -> Verdict {
         for record in records {
-            self.batches.insert(record.number, Arc::clone(numbers));
             let newest = self.newest_begun.insert(record.key.clone(), record.number);
             if let Some(newest) = newest.filter(|newest| *newest > record.number) {
                 return Err(format!("{} of key {} is invoked after {newest}", record.number, record.key));
@@ -355,15 +326,6 @@ impl Reading {
 
 fn place(position: &Position) -> u64 {
     position.sequence_number.as_str().parse().expect("the fake's places are small numbers")
-}
-
-fn covers(checkpoint: &Checkpoint, of: u64) -> bool {
-    let below = match &checkpoint.up_to {
-        UpTo::After(position) => of <= place(position),
-        UpTo::Ended => true,
-        UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) => false,
-    };
-    below || checkpoint.settled_above.iter().any(|range| place(&range.first) <= of && of <= place(&range.last))
 }
 
 fn is_before(start: Option<&UpTo>, arrived_at: Timestamp) -> bool {

@@ -38,6 +38,11 @@ impl FakeDestination {
         lock(&self.0).hitches.extend(std::iter::repeat_n(hitch, times));
     }
 
+    /// From now on it works.
+    pub fn forget_hitches(&self) {
+        lock(&self.0).hitches.clear();
+    }
+
     /// Whether the destination exists. One that does not refuses.
     pub fn set_missing(&self, missing: bool) {
         lock(&self.0).missing = missing;

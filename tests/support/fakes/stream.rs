@@ -25,6 +25,8 @@ pub struct FakeStream {
     clock: Clock,
     arn: Arc<str>,
     poll_interval: Duration,
+    /// How long it says that it keeps records.
+    retention: Option<Duration>,
     state: Arc<Mutex<State>>,
 }
 
@@ -67,12 +69,17 @@ impl FakeStream {
             let last = if number + 1 == shards { u64::MAX } else { (number + 1) * width - 1 };
             lock(&state).add(Vec::new(), number * width..=last);
         }
-        Self { clock, arn: arn.into(), poll_interval: Duration::from_secs(1), state }
+        Self { clock, arn: arn.into(), poll_interval: Duration::from_secs(1), retention: None, state }
     }
 
     /// How long a reader leaves a shard alone after it found nothing more.
     pub fn with_poll_interval(self, poll_interval: Duration) -> Self {
         Self { poll_interval, ..self }
+    }
+
+    /// The same stream that says how long it keeps records. It keeps them until [`FakeStream::expire`].
+    pub fn with_retention(self, retention: Option<Duration>) -> Self {
+        Self { retention, ..self }
     }
 
     pub fn put(&self, key: &str, data: &str) {
@@ -272,6 +279,10 @@ impl Source for FakeStream {
                 |(id, log): (&ShardId, &Log)| Shard { id: id.clone(), parents: log.parents.clone(), open: log.open };
             Ok(state.shards.iter().map(shard).collect())
         })
+    }
+
+    fn retention(&self) -> BoxFuture<'_, Result<Option<Duration>, SourceError>> {
+        Box::pin(std::future::ready(Ok(self.retention)))
     }
 
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {

@@ -95,6 +95,10 @@ impl Source for Wired<dyn Source> {
         Box::pin(self.wire.carry(self.inner.shards()))
     }
 
+    fn retention(&self) -> BoxFuture<'_, Result<Option<Duration>, SourceError>> {
+        Box::pin(self.wire.carry(self.inner.retention()))
+    }
+
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
         Box::new(WiredReceiver { inner: self.inner.open(shard, from), wire: self.wire.clone() })
     }
