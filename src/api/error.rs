@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::control::{ControlError, MappingView};
 use crate::mapping::SourceSettings;
@@ -100,8 +100,15 @@ impl ApiError {
         let first = errors.as_slice().first().expect("at least one error was found");
         Self::invalid_parameter(match first.wording {
             Wording::Own => first.to_string(),
+            Wording::LoneConstraint => format!("1 validation error detected: {}.", constraint(first)),
             Wording::Constraint | Wording::Sentence => first.rule.clone(),
         })
+    }
+
+    /// A parameter outside the document that must be given.
+    pub(super) fn null(member: &str) -> Self {
+        let told = [format!("Value null at '{member}' failed to satisfy constraint: Member must not be null")];
+        Self::new(Kind::Validation, constraint_message(&told).unwrap_or_default())
     }
 
     /// One parameter outside the document that breaks a constraint of the API's model.
@@ -124,9 +131,18 @@ fn constraint(error: &ValidationError) -> String {
     let ValidationError { field, value, rule, .. } = error;
     let member: Vec<String> = field.split('.').map(lower_camel).collect();
     let member = member.join(".");
-    match value.as_str() {
-        "null" => format!("Value null at '{member}' failed to satisfy constraint: {rule}"),
-        value => format!("Value '{}' at '{member}' failed to satisfy constraint: {rule}", value.trim_matches('"')),
+    match serde_json::from_str(value).unwrap_or(Value::Null) {
+        Value::Null => format!("Value null at '{member}' failed to satisfy constraint: {rule}"),
+        value => format!("Value '{}' at '{member}' failed to satisfy constraint: {rule}", shown(&value)),
+    }
+}
+
+/// A value without quotes, as AWS shows it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => format!("[{}]", values.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
     }
 }
 

@@ -11,14 +11,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use serde_json::Value;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::body;
 use super::error::ApiError;
 use crate::control::{Control, MappingView};
 use crate::mapping::arn::FunctionName;
-use crate::mapping::configuration::{EventSourceMappingConfiguration, Facts, OwnFacts, WaitingShard};
+use crate::mapping::configuration::{EventSourceMappingConfiguration, Facts, OwnFacts, WaitingShard, mapping_arn};
 use crate::mapping::document::{FIELDS, Field, MappingDocument};
 
 /// What the routes work with.
@@ -139,23 +139,27 @@ impl Mappings {
         }
     }
 
+    /// The mapping's own ARN.
+    pub(super) fn arn(&self, view: &MappingView) -> String {
+        mapping_arn(&self.function_arn(view, &view.mapping.function), &view.uuid.to_string())
+    }
+
     /// Whether the mapping invokes this function, with just this qualifier or none.
     fn invokes(&self, view: &MappingView, function: &FunctionName) -> bool {
+        self.function_arn(view, &view.mapping.function) == self.function_arn(view, function)
+    }
+
+    /// The full ARN of a function, completed from a mapping's source.
+    fn function_arn(&self, view: &MappingView, function: &FunctionName) -> String {
         let source = view.mapping.source_arn();
-        let arn = |function: &FunctionName| function.arn(source.partition(), &self.region, source.account());
-        arn(&view.mapping.function) == arn(function)
+        function.arn(source.partition(), &self.region, source.account())
     }
 
     /// Reads a body. Members that nobody knows are skipped, as AWS skips them, but not in silence.
     fn document(&self, body: Result<Bytes, BytesRejection>) -> Result<MappingDocument, ApiError> {
-        let body = body.map_err(|refused| ApiError::too_large(refused.body_text()))?;
-        let value: Value = serde_json::from_slice(&body)
-            .map_err(|error| ApiError::invalid_content(format!("Could not parse request body into json: {error}")))?;
-        let Value::Object(members) = &value else {
-            return Err(ApiError::invalid_content("the request body must be a JSON object"));
-        };
+        let members = body::object(body)?;
         let is_known = |name: &str| FIELDS.iter().any(|field| field.name == name);
-        let unknown: Vec<_> = members.keys().filter(|name| !is_known(name) && *name != "UUID").collect();
+        let unknown: Vec<_> = members.keys().filter(|name| !is_known(name) && name.as_str() != "UUID").collect();
         if !unknown.is_empty() {
             warn!(members = ?unknown, "a request has members that esmd does not know: they are skipped");
         }
@@ -164,8 +168,7 @@ impl Mappings {
         if let Some(Field { name, .. }) = FIELDS.iter().find(is_misshapen) {
             return Err(ApiError::invalid_content(format!("{name}: a list stands where an object belongs")));
         }
-        let document: MappingDocument = serde_path_to_error::deserialize(value)
-            .map_err(|error| ApiError::invalid_content(format!("{}: {}", error.path(), error.inner())))?;
+        let document: MappingDocument = body::shaped(members)?;
         if self.dialect == Dialect::Lambda && document.esmd.is_some() {
             return Err(ApiError::invalid_parameter(
                 "Esmd is no member of Lambda's API: send the document to /esmd/v1/mappings",

@@ -1,9 +1,11 @@
-//! What esmd serves over HTTP: Lambda's routes for mappings, the same under `/esmd/v1` with what AWS does not have, and
+//! What esmd serves over HTTP: Lambda's routes for mappings and their tags, the same under `/esmd/v1` with what AWS does not have, and
 //! health and metrics. Judges requests and words answers; what becomes of a mapping is for `control` to decide.
 
+mod body;
 mod browser;
 mod error;
 mod mappings;
+mod tags;
 mod vitals;
 
 use axum::Router;
@@ -25,6 +27,7 @@ pub fn router(vitals: Vitals, control: &Control, region: &str) -> Router {
     let control_routes = Router::new()
         .merge(mappings::router("/2015-03-31/event-source-mappings", mappings(Dialect::Lambda)))
         .merge(mappings::router("/esmd/v1/mappings", mappings(Dialect::Esmd)))
+        .merge(tags::router("/2017-03-31/tags", mappings(Dialect::Lambda)))
         .layer(axum::middleware::from_fn(browser::refuse));
     vitals_router(vitals)
         .route("/livez", get(vitals::healthz))
@@ -50,13 +53,13 @@ async fn not_served(method: Method, uri: Uri) -> ApiError {
     if is_lambda {
         return ApiError::not_implemented(format!(
             "esmd does not serve {method} {path}. Of Lambda's API it serves CreateEventSourceMapping, \
-             GetEventSourceMapping, ListEventSourceMappings, UpdateEventSourceMapping and DeleteEventSourceMapping; \
-             for the rest set the endpoint of a server that runs functions."
+             GetEventSourceMapping, ListEventSourceMappings, UpdateEventSourceMapping, DeleteEventSourceMapping, \
+             TagResource, UntagResource and ListTags; for the rest set the endpoint of a server that runs functions."
         ));
     }
     ApiError::not_found(format!(
         "esmd does not serve {method} {path}. It serves /2015-03-31/event-source-mappings, /esmd/v1/mappings, \
-         /healthz, /readyz, /metrics and /version."
+         /2017-03-31/tags, /healthz, /readyz, /metrics and /version."
     ))
 }
 

@@ -122,6 +122,40 @@ esmd.yaml: 1 problem",
 }
 
 #[test]
+fn what_a_stream_lacks_is_told_in_a_word() {
+    assert_shown(
+        "mappings:\n  - EventSourceArn: arn:aws:kinesis:us-east-1:123456789012:stream/s\n    FunctionName: f\n",
+        "\
+esmd.yaml:2:5: error: `StartingPosition` is missing
+  |
+2 |   - EventSourceArn: arn:aws:kinesis:us-east-1:123456789012:stream/s
+  |     ^^^^^^^^^^^^^^ Member must not be null
+
+esmd.yaml: 1 problem",
+    );
+}
+
+#[test]
+fn a_tag_that_cannot_be_is_refused_at_its_line() {
+    assert_shown(
+        &mapping("    Tags:\n      team: blue\n      aws:team: red\n    MetricsConfig: {Metrics: [Errors]}\n"),
+        "\
+esmd.yaml:6:17: error: `Tags.aws:team`: keys that begin with aws: are AWS's own
+  |
+6 |       aws:team: red
+  |                 ^^^
+
+esmd.yaml:7:30: error: `MetricsConfig.Metrics`: Member must satisfy constraint: [Member must satisfy enum value set: \
+[EventCount, ErrorCount, KafkaMetrics], Member must not be null]
+  |
+7 |     MetricsConfig: {Metrics: [Errors]}
+  |                              ^
+
+esmd.yaml: 2 problems",
+    );
+}
+
+#[test]
 fn a_time_that_is_none_is_refused_with_an_example() {
     let text = "\
 mappings:

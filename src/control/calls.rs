@@ -1,21 +1,22 @@
-//! What calls ask of the controller: to make, change and delete mappings that no file declares (`docs/semantics.md` 1.6,
-//! 1.8, 1.9). A call that is refused has changed nothing.
+//! What calls ask of the controller: to make, change, tag and delete mappings that no file declares (`docs/semantics.md`
+//! 1.6, 1.8, 1.9, 1.11). A call that is refused has changed nothing.
 
 use tracing::info;
 use uuid::Uuid;
 
 use super::controller::Controller;
 use super::list::{Entry, Pair};
-use super::{ControlError, MappingView};
+use super::{ControlError, MappingView, TagChange};
 use crate::mapping::document::MappingDocument;
 use crate::mapping::state::MappingState;
-use crate::mapping::validate::refuse_change_of_fixed_members;
+use crate::mapping::validate::{refuse_change_of_fixed_members, refuse_empty_pollers, refuse_invalid_tags};
 use crate::store::{MappingOrigin, StoredMapping};
 
 impl Controller {
     pub(super) async fn create(&mut self, document: MappingDocument) -> Result<MappingView, ControlError> {
         self.refresh().await?;
         let mapping = self.judge(&document)?;
+        refuse_empty_pollers(&document, &mapping)?;
         self.refuse_occupied(&self.pair_of(&mapping), None)?;
         let stored = self.make(document, &mapping, MappingOrigin::Api);
         self.put(self.entry(stored, mapping)).await
@@ -50,18 +51,38 @@ impl Controller {
         self.put(Entry { stored, ..entry }).await
     }
 
-    /// A mapping that calls may change now, and whether it was to run. One that its file no longer declares is one.
-    async fn changeable(&mut self, uuid: Uuid) -> Result<(Entry, bool), ControlError> {
-        self.refresh().await?;
-        let entry = self.list.get(uuid).ok_or(ControlError::Missing { uuid })?;
-        if let Some(file) = self.list.declared_in(uuid) {
-            return Err(ControlError::Declared { file: file.clone() });
+    /// Tags are in nobody's way: no transition excludes their change, and it begins none (`docs/semantics.md` 1.11).
+    pub(super) async fn change_tags(&mut self, uuid: Uuid, change: TagChange) -> Result<MappingView, ControlError> {
+        let entry = self.undeclared(uuid).await?;
+        let mut document = entry.stored.document.clone();
+        let tags = document.tags.get_or_insert_default();
+        match change {
+            TagChange::Set(set) => tags.extend(set),
+            TagChange::Remove(keys) => tags.retain(|key, _| !keys.contains(key)),
         }
-        let is_wanted = self.list.is_wanted(entry);
+        refuse_invalid_tags(&document)?;
+        let stored = StoredMapping { document, ..entry.stored };
+        self.put(Entry { stored, ..entry }).await
+    }
+
+    /// A mapping that calls may change now, and whether it was to run.
+    async fn changeable(&mut self, uuid: Uuid) -> Result<(Entry, bool), ControlError> {
+        let entry = self.undeclared(uuid).await?;
+        let is_wanted = self.list.is_wanted(&entry);
         if entry.stored.state == MappingState::Deleting || (is_wanted && entry.stored.state.is_transition()) {
             return Err(ControlError::InUse { uuid });
         }
-        Ok((entry.clone(), is_wanted))
+        Ok((entry, is_wanted))
+    }
+
+    /// A mapping that no file declares. One that its file no longer declares is one.
+    async fn undeclared(&mut self, uuid: Uuid) -> Result<Entry, ControlError> {
+        self.refresh().await?;
+        let entry = self.list.get(uuid).ok_or(ControlError::Missing { uuid })?;
+        match self.list.declared_in(uuid) {
+            Some(file) => Err(ControlError::Declared { file: file.clone() }),
+            None => Ok(entry.clone()),
+        }
     }
 
     fn refuse_occupied(&self, pair: &Pair, own: Option<Uuid>) -> Result<(), ControlError> {

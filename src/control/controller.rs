@@ -112,6 +112,7 @@ impl Controller {
             Call::Create(document, answer) => _ = answer.send(self.create(document).await),
             Call::Update(uuid, change, answer) => _ = answer.send(self.update(uuid, change).await),
             Call::Delete(uuid, answer) => _ = answer.send(self.delete(uuid).await),
+            Call::ChangeTags(uuid, change, answer) => _ = answer.send(self.change_tags(uuid, change).await),
             Call::Reload(answer) => _ = answer.send(self.reload().await),
         }
     }

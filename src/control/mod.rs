@@ -8,6 +8,7 @@ mod declaring;
 pub mod file_watch;
 mod list;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -90,11 +91,21 @@ pub enum ControlError {
     Stopping,
 }
 
+/// What becomes of a mapping's tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagChange {
+    /// These are added, or take the place of those with the same keys.
+    Set(BTreeMap<String, String>),
+    /// Those with these keys go, if they are there.
+    Remove(BTreeSet<String>),
+}
+
 /// What is asked of the controller.
 enum Call {
     Create(MappingDocument, Answer),
     Update(Uuid, MappingDocument, Answer),
     Delete(Uuid, Answer),
+    ChangeTags(Uuid, TagChange, Answer),
     Reload(oneshot::Sender<bool>),
 }
 
@@ -114,6 +125,11 @@ impl Control {
     /// Deletes a mapping. It is shown as `Deleting` until all that it had begun is settled, then its checkpoints go.
     pub async fn delete(&self, uuid: Uuid) -> Result<MappingView, ControlError> {
         self.call(|answer| Call::Delete(uuid, answer)).await
+    }
+
+    /// Changes the tags of a mapping, whatever is being carried out; its state and time of change stay as they are.
+    pub async fn change_tags(&self, uuid: Uuid, change: TagChange) -> Result<MappingView, ControlError> {
+        self.call(|answer| Call::ChangeTags(uuid, change, answer)).await
     }
 
     /// Reads the configuration file again; the log and the metrics say what became of it. Returns whether it could be

@@ -221,7 +221,7 @@ impl fmt::Display for FunctionName {
 
 /// Whether the text has the form of AWS's own region names, such as `eu-west-1` or `us-gov-east-1`. Wider than the
 /// pattern of `EventSourceArn`, which is older than some partitions.
-pub(super) fn is_aws_region(text: &str) -> bool {
+pub(crate) fn is_aws_region(text: &str) -> bool {
     let words: Vec<&str> = text.strip_prefix("eusc-").unwrap_or(text).split('-').collect();
     let (area, direction, number) = match words.as_slice() {
         [area, direction, number] => (area, direction, number),
@@ -267,7 +267,25 @@ fn is_qualifier(text: &str) -> bool {
         || consists_of(text, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
-pub(super) fn is_account(text: &str) -> bool {
+/// Whether Lambda's API model takes the text as that of a key (`docs/semantics.md` 1.3).
+pub(super) fn is_key_arn(text: &str) -> bool {
+    let mut parts = text.splitn(4, ':');
+    let [prefix, partition, service, rest] = [(); 4].map(|()| parts.next());
+    let is_partition = |partition: &str| {
+        partition.is_empty()
+            || partition
+                .strip_prefix("aws")
+                .is_some_and(|rest| rest.chars().all(|c| c.is_ascii_alphabetic() || c == '-'))
+    };
+    prefix == Some("arn")
+        && partition.is_some_and(is_partition)
+        && service.is_some_and(|service| {
+            consists_of(service, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'))
+        })
+        && rest.is_some()
+}
+
+pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && consists_of(text, |c| c.is_ascii_digit())
 }
 
@@ -276,7 +294,7 @@ pub(super) fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
-pub(super) fn consists_of(text: &str, fits: fn(char) -> bool) -> bool {
+pub(crate) fn consists_of(text: &str, fits: fn(char) -> bool) -> bool {
     !text.is_empty() && text.chars().all(fits)
 }
 

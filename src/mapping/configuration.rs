@@ -151,7 +151,7 @@ impl EventSourceMappingConfiguration {
             batch_size: mapping.batching.size,
             maximum_batching_window_in_seconds: mapping.batching.window.as_secs(),
             event_source_arn: source.as_str().to_owned(),
-            filter_criteria: document.filter_criteria.clone().filter(has_filters),
+            filter_criteria: document.filter_criteria.clone().filter(FilterCriteria::has_filters),
             event_source_mapping_arn: mapping_arn(&function_arn, &facts.uuid),
             uuid: facts.uuid,
             function_arn,
@@ -181,10 +181,6 @@ impl EventSourceMappingConfiguration {
     }
 }
 
-fn has_filters(criteria: &FilterCriteria) -> bool {
-    criteria.filters.as_ref().is_some_and(|filters| !filters.is_empty())
-}
-
 fn has_metrics(config: &MetricsConfig) -> bool {
     config.metrics.as_ref().is_some_and(|metrics| !metrics.is_empty())
 }
@@ -198,8 +194,9 @@ fn destination_config(document: &MappingDocument) -> Value {
     }
 }
 
-/// A mapping belongs to its function's account and region.
-fn mapping_arn(function_arn: &str, uuid: &str) -> String {
+/// A mapping's own ARN: it belongs to its function's account and region.
+#[must_use]
+pub fn mapping_arn(function_arn: &str, uuid: &str) -> String {
     let owner: Vec<&str> = function_arn.splitn(6, ':').take(5).collect();
     format!("{}:event-source-mapping:{uuid}", owner.join(":"))
 }

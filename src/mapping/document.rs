@@ -130,6 +130,14 @@ pub struct FilterCriteria {
     pub filters: Option<Vec<Filter>>,
 }
 
+impl FilterCriteria {
+    /// Whether it filters at all.
+    #[must_use]
+    pub fn has_filters(&self) -> bool {
+        self.filters.as_ref().is_some_and(|filters| !filters.is_empty())
+    }
+}
+
 /// An element of `FilterCriteria.Filters`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

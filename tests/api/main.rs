@@ -31,6 +31,8 @@ mod mappings;
 #[allow(dead_code)] // the contract suite uses the rest
 #[path = "../support/memory_store.rs"]
 mod memory_store;
+mod tags;
+mod validation;
 
 #[tokio::test]
 async fn a_store_that_takes_nothing_shows_in_readiness_until_it_heals() {

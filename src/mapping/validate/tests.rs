@@ -1,12 +1,15 @@
 //! The rules of `docs/semantics.md` 0 and 1, one behaviour each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::mapping::document::{FIELDS, Field, Shape};
+use crate::mapping::on_failure::{OnFailure, Undeliverable};
+use crate::mapping::{Batching, EsmdSettings, QueueSettings, Retries, StartingPosition};
 
 /// `docs/semantics.md` 0
 #[test]
@@ -138,9 +141,11 @@ fn a_record_age_below_a_minute_is_refused() {
     assert!(found.iter().all(|(_, found)| found != rule), "{found:?}");
 }
 
-/// `docs/semantics.md` 1.7
+/// `docs/semantics.md` 1.7 (invariant 11): worded as a constraint, but not told among them.
 #[test]
 fn a_stream_needs_a_starting_position() {
+    let missing = validate(stream(json!({"StartingPosition": null}))).expect_err("a position is missing");
+    assert_eq!(missing.as_slice()[0].wording, Wording::LoneConstraint);
     assert_refused(stream(json!({"StartingPosition": null})), "StartingPosition", "Member must not be null");
     assert_refused(
         stream(json!({"StartingPosition": "OLDEST"})),
@@ -298,8 +303,6 @@ fn what_comes_in_a_later_version_is_refused_by_name() {
         ("FilterCriteria.Filters", json!({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}})),
         ("TumblingWindowInSeconds", json!({"TumblingWindowInSeconds": 1})),
         ("KMSKeyArn", json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/k"})),
-        ("MetricsConfig.Metrics", json!({"MetricsConfig": {"Metrics": ["EventCount"]}})),
-        ("Tags", json!({"Tags": {"team": ""}})),
     ] {
         assert_refused(stream(members), field, &format!("{field} is not supported yet by this version of esmd"));
     }
@@ -426,9 +429,9 @@ fn the_invoke_identity_is_an_arn_and_for_streams_only() {
 
 #[test]
 fn everything_that_is_wrong_is_told_in_one_go() {
-    let found = rules(validate(json!({"BatchSize": 0, "StartingPosition": "OLDEST", "Tags": {"team": "blue"}})));
+    let found = rules(validate(json!({"BatchSize": 0, "StartingPosition": "OLDEST", "Tags": {"aws:team": "blue"}})));
     let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
-    assert_eq!(fields, ["FunctionName", "EventSourceArn", "BatchSize", "Tags", "StartingPosition"]);
+    assert_eq!(fields, ["FunctionName", "BatchSize", "StartingPosition", "EventSourceArn", "Tags.aws:team"]);
 }
 
 #[test]
@@ -438,6 +441,59 @@ fn an_error_reads_as_one_line() {
         errors.to_string(),
         "ScalingConfig.MaximumConcurrency: Member must have value greater than or equal to 2 (given: 1)"
     );
+}
+
+/// `docs/semantics.md` 1.7: constraints of the model, kind of source, members of the kind, the rest; at the end what is
+/// only missing in esmd.
+#[test]
+fn errors_come_in_awss_order() {
+    let found = rules(validate(json!({
+        "FunctionName": "fn", "EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/clicks",
+        "TumblingWindowInSeconds": 60, "ParallelizationFactor": 2, "BatchSize": 0,
+        "ScalingConfig": {"MaximumConcurrency": 2}, "MaximumRecordAgeInSeconds": 1,
+    })));
+    let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
+    let expected = [
+        "BatchSize",
+        "EventSourceArn",
+        "ScalingConfig.MaximumConcurrency",
+        "StartingPosition",
+        "MaximumRecordAgeInSeconds",
+        "ParallelizationFactor",
+        "TumblingWindowInSeconds",
+    ];
+    assert_eq!(fields, expected);
+}
+
+/// `docs/semantics.md` 1.3
+#[test]
+fn a_metrics_config_names_groups_of_metrics() {
+    let given = |metrics: Value| queue(json!({"MetricsConfig": {"Metrics": metrics}}));
+    assert!(validate(given(json!(["EventCount", "ErrorCount", "KafkaMetrics"]))).is_ok());
+    let unknown = "Member must satisfy constraint: [Member must satisfy enum value set: [EventCount, ErrorCount, \
+                   KafkaMetrics], Member must not be null]";
+    assert_refused(given(json!(["EventCount", "Errors"])), "MetricsConfig.Metrics", unknown);
+    let four = json!(["EventCount", "EventCount", "EventCount", "EventCount"]);
+    assert_refused(given(four), "MetricsConfig.Metrics", "Member must have length less than or equal to 3");
+}
+
+/// `docs/semantics.md` 1.11
+#[test]
+fn tags_have_limits() {
+    let numbered = |count: usize| (0..count).map(|number| (number.to_string(), json!(""))).collect::<Value>();
+    assert!(validate(queue(json!({"Tags": numbered(50)}))).is_ok());
+    let many = "Number of tags exceeds resource tag limit.";
+    assert_refused(queue(json!({"Tags": numbered(51)})), "Tags", many);
+    let longest = "é".repeat(128);
+    assert!(validate(queue(json!({"Tags": {longest.clone(): "é".repeat(256), "Aws:x": "", "a.b": ""}}))).is_ok());
+    for (key, value, rule) in [
+        ("", String::new(), "the key of a tag has 1 to 128 characters"),
+        (&format!("{longest}e"), String::new(), "the key of a tag has 1 to 128 characters"),
+        ("team", "é".repeat(257), "the value of a tag has at most 256 characters"),
+        ("aws:team", String::new(), "keys that begin with aws: are AWS's own"),
+    ] {
+        assert_refused(queue(json!({"Tags": {key: value}})), &format!("Tags.{key}"), rule);
+    }
 }
 
 /// Nothing is accepted and ignored: a new member of the document must be judged somewhere.
@@ -499,7 +555,7 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
     }
     assert!((10..=86_400).contains(&mapping.esmd.stall_after.as_secs()));
     assert!(matches!(document.tumbling_window_in_seconds, None | Some(0)));
-    assert!(document.tags.as_ref().is_none_or(BTreeMap::is_empty));
+    assert!(document.tags.as_ref().is_none_or(|tags| tags.len() <= 50));
 }
 
 fn destination_of(document: &MappingDocument) -> Option<&str> {

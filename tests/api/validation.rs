@@ -1,0 +1,415 @@
+//! What create and update refuse, line by line of `docs/semantics.md` 1.7, as a client sees it.
+
+use serde_json::{Value, json};
+
+use crate::mappings::{LAMBDA, QUEUE, queue_mapping, stream_mapping};
+use crate::{Daemon, STREAM};
+
+/// A document that is fine by itself, and the members that are given beside it or in its place.
+type Asked = (fn() -> Value, Value);
+
+/// `docs/semantics.md` 1.7 and 9 (invariant 18): a `ValidationException` has no `Type`.
+#[tokio::test]
+async fn a_broken_constraint_of_the_model_is_a_validation_exception() {
+    let daemon = Daemon::start().await;
+    for ((base, members), member, value, constraint) in constraints() {
+        let value = value.map_or_else(|| "null".to_owned(), |value| format!("'{value}'"));
+        let message = format!(
+            "1 validation error detected: Value {value} at '{member}' failed to satisfy constraint: {constraint}"
+        );
+        daemon.assert_refused("ValidationException", &merged(base(), &members), &message).await;
+    }
+    daemon.assert_nothing_was_made().await;
+}
+
+/// `docs/semantics.md` 1.7
+#[tokio::test]
+async fn broken_constraints_are_told_all_at_once_and_before_all_else() {
+    let daemon = Daemon::start().await;
+    let document = json!({"EventSourceArn": null, "BatchSize": 0, "Topics": ["orders"], "StartingPosition": "OLDEST"});
+    let message = "3 validation errors detected: Value null at 'functionName' failed to satisfy constraint: Member \
+                   must not be null; Value '0' at 'batchSize' failed to satisfy constraint: Member must have value \
+                   greater than or equal to 1; Value 'OLDEST' at 'startingPosition' failed to satisfy constraint: \
+                   Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]";
+    daemon.assert_refused("ValidationException", &document, message).await;
+}
+
+/// `docs/semantics.md` 1.7 and 9 (invariants 11 to 17)
+#[tokio::test]
+async fn what_cannot_be_is_an_invalid_parameter_in_awss_words() {
+    let daemon = Daemon::start().await;
+    let cases = sources().into_iter().chain(unsupported()).chain(positions()).chain(combinations());
+    for ((base, members), message) in cases {
+        daemon.assert_refused("InvalidParameterValueException", &merged(base(), &members), &message).await;
+    }
+    daemon.assert_nothing_was_made().await;
+}
+
+/// `docs/semantics.md` 1.9 and 9 (invariants 13, 16, 19): the merged configuration is judged.
+#[tokio::test]
+async fn an_update_that_completes_what_cannot_be_is_refused_and_changes_nothing() {
+    let daemon = Daemon::start().await;
+    let made: &[(Asked, Value, &str)] = &[
+        (
+            (queue, json!({"BatchSize": 100, "MaximumBatchingWindowInSeconds": 1})),
+            json!({"MaximumBatchingWindowInSeconds": 0}),
+            LARGE_BATCH,
+        ),
+        ((queue, json!({"MaximumBatchingWindowInSeconds": 0})), json!({"BatchSize": 11}), LARGE_BATCH),
+        ((fifo, json!({})), json!({"MaximumBatchingWindowInSeconds": 1}), FIFO_WINDOW),
+        ((stream, json!({"ParallelizationFactor": 2})), json!({"TumblingWindowInSeconds": 60}), TUMBLING_FACTOR),
+        ((stream, json!({})), json!({"MaximumRecordAgeInSeconds": 59}), AGE),
+        (
+            (stream, json!({})),
+            json!({"ScalingConfig": {"MaximumConcurrency": 2}}),
+            "Unsupported ScalingConfig parameter for given event source mapping type.",
+        ),
+        (
+            (queue, json!({"ScalingConfig": {"MaximumConcurrency": 2}})),
+            json!({"ProvisionedPollerConfig": {"MinimumPollers": 2}}),
+            POLLERS_AND_CONCURRENCY,
+        ),
+    ];
+    for ((base, members), change, message) in made {
+        let uuid = daemon.settled(&merged(base(), members)).await;
+        let path = format!("{LAMBDA}{uuid}");
+        let before = daemon.json("GET", &path, &Value::Null).await.1;
+
+        let (status, answer) = daemon.json("PUT", &path, change).await;
+
+        assert_eq!((status, &answer["message"]), (400, &json!(message)), "{change}");
+        assert_eq!(daemon.json("GET", &path, &Value::Null).await.1, before, "{change}");
+        daemon.json("DELETE", &path, &Value::Null).await;
+        while daemon.json("GET", &path, &Value::Null).await.0 == 200 {}
+    }
+}
+
+/// `docs/semantics.md` 1.3, 1.9: kept and shown, cleared by an empty list.
+#[tokio::test]
+async fn a_metrics_config_is_shown_until_it_is_cleared() {
+    let daemon = Daemon::start().await;
+    let metrics = json!({"Metrics": ["EventCount"]});
+    let uuid = daemon.settled(&merged(queue(), &json!({"MetricsConfig": metrics}))).await;
+    let path = format!("{LAMBDA}{uuid}");
+
+    let shown = daemon.json("GET", &path, &Value::Null).await.1;
+    let kept = daemon.json("PUT", &path, &json!({"BatchSize": 5, "MetricsConfig": null})).await.1;
+    let cleared = daemon.json("PUT", &path, &json!({"MetricsConfig": {"Metrics": []}})).await.1;
+
+    assert_eq!((&shown["MetricsConfig"], &kept["MetricsConfig"]), (&metrics, &metrics));
+    assert_eq!(cleared.get("MetricsConfig"), None);
+}
+
+/// A constraint names the member and its value.
+#[allow(clippy::too_many_lines)] // a table
+fn constraints() -> Vec<(Asked, &'static str, Option<String>, &'static str)> {
+    let number = |base: fn() -> Value, path: &str, member, number: i64, rule| {
+        let members = path.rsplit('.').fold(json!(number), |value, name| json!({ name: value }));
+        ((base, members), member, Some(number.to_string()), rule)
+    };
+    let list = |path: &str, member, names: &[&str], rule| {
+        let members = path.rsplit('.').fold(json!(names), |value, name| json!({ name: value }));
+        ((queue as fn() -> Value, members), member, Some(format!("[{}]", names.join(", "))), rule)
+    };
+    let text = |base: fn() -> Value, members: Value, member, text: &str, rule| {
+        ((base, members), member, Some(text.to_owned()), rule)
+    };
+    let long = "f".repeat(257);
+    let destination = "d".repeat(351);
+    vec![
+        number(queue, "BatchSize", "batchSize", 10_001, "Member must have value less than or equal to 10000"),
+        number(queue, "BatchSize", "batchSize", 0, "Member must have value greater than or equal to 1"),
+        number(
+            queue,
+            "MaximumBatchingWindowInSeconds",
+            "maximumBatchingWindowInSeconds",
+            301,
+            "Member must have value less than or equal to 300",
+        ),
+        number(
+            stream,
+            "ParallelizationFactor",
+            "parallelizationFactor",
+            11,
+            "Member must have value less than or equal to 10",
+        ),
+        number(
+            stream,
+            "MaximumRecordAgeInSeconds",
+            "maximumRecordAgeInSeconds",
+            604_801,
+            "Member must have value less than or equal to 604800",
+        ),
+        number(
+            stream,
+            "MaximumRetryAttempts",
+            "maximumRetryAttempts",
+            -2,
+            "Member must have value greater than or equal to -1",
+        ),
+        number(
+            stream,
+            "TumblingWindowInSeconds",
+            "tumblingWindowInSeconds",
+            901,
+            "Member must have value less than or equal to 900",
+        ),
+        number(
+            queue,
+            "ScalingConfig.MaximumConcurrency",
+            "scalingConfig.maximumConcurrency",
+            1,
+            "Member must have value greater than or equal to 2",
+        ),
+        number(
+            queue,
+            "ProvisionedPollerConfig.MaximumPollers",
+            "provisionedPollerConfig.maximumPollers",
+            2_001,
+            "Member must have value less than or equal to 2000",
+        ),
+        list(
+            "FunctionResponseTypes",
+            "functionResponseTypes",
+            &["Bad"],
+            "Member must satisfy constraint: [Member must satisfy enum value set: [ReportBatchItemFailures], Member \
+             must not be null]",
+        ),
+        list(
+            "FunctionResponseTypes",
+            "functionResponseTypes",
+            &["ReportBatchItemFailures", "ReportBatchItemFailures"],
+            "Member must have length less than or equal to 1",
+        ),
+        list(
+            "MetricsConfig.Metrics",
+            "metricsConfig.metrics",
+            &["EventCount", "Bad"],
+            "Member must satisfy constraint: [Member must satisfy enum value set: [EventCount, ErrorCount, \
+             KafkaMetrics], Member must not be null]",
+        ),
+        text(
+            stream,
+            json!({"StartingPosition": "OLDEST"}),
+            "startingPosition",
+            "OLDEST",
+            "Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]",
+        ),
+        ((queue, json!({"FunctionName": null})), "functionName", None, "Member must not be null"),
+        text(
+            queue,
+            json!({"FunctionName": long}),
+            "functionName",
+            &long,
+            "Member must have length less than or equal to 256",
+        ),
+        text(
+            queue,
+            json!({"FunctionName": "my \"fn\""}),
+            "functionName",
+            "my \"fn\"",
+            r"Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?",
+        ),
+        text(
+            queue,
+            json!({"EventSourceArn": "orders"}),
+            "eventSourceArn",
+            "orders",
+            r"Member must satisfy regular expression pattern: arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
+        ),
+        text(
+            queue,
+            json!({"KMSKeyArn": "alias/key"}),
+            "kMSKeyArn",
+            "alias/key",
+            "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()",
+        ),
+        text(
+            stream,
+            json!({"DestinationConfig": {"OnFailure": {"Destination": destination}}}),
+            "destinationConfig.onFailure.destination",
+            &destination,
+            "Member must have length less than or equal to 350",
+        ),
+    ]
+}
+
+fn sources() -> Vec<(Asked, String)> {
+    let unrecognized = || "Unrecognized event source.".to_owned();
+    vec![
+        ((queue, json!({"EventSourceArn": null})), unrecognized()),
+        ((queue, json!({"EventSourceArn": "arn:aws:s3:eu-west-1:111111111111:bucket"})), unrecognized()),
+        // before the members of its kind
+        (
+            (queue, json!({"EventSourceArn": "arn:aws:sns:eu-west-1:111111111111:topic", "Topics": ["a"]})),
+            unrecognized(),
+        ),
+    ]
+}
+
+/// What the kind of source lacks.
+fn unsupported() -> Vec<(Asked, String)> {
+    let success = json!({"DestinationConfig": {"OnSuccess": {"Destination": DESTINATION}}});
+    let of_kind = [
+        (queue as fn() -> Value, success.clone()),
+        (fifo, success.clone()),
+        (queue, json!({"DestinationConfig": {"OnFailure": {"Destination": DESTINATION}}})),
+        (stream, json!({"ScalingConfig": {"MaximumConcurrency": 2}})),
+        (stream, json!({"ProvisionedPollerConfig": {"MinimumPollers": 2}})),
+        (queue, json!({"StartingPosition": "LATEST"})),
+        (queue, json!({"StartingPositionTimestamp": 1})),
+        (queue, json!({"ParallelizationFactor": 2})),
+        (queue, json!({"MaximumRecordAgeInSeconds": 60})),
+        (queue, json!({"MaximumRetryAttempts": 1})),
+        (queue, json!({"BisectBatchOnFunctionError": true})),
+        (queue, json!({"TumblingWindowInSeconds": 60})),
+        (queue, json!({"LoggingConfig": {"SystemLogLevel": "INFO"}})),
+        (stream, json!({"Topics": ["orders"]})),
+        (stream, json!({"Queues": ["orders"]})),
+        (stream, json!({"SourceAccessConfigurations": [{"Type": "VPC_SUBNET"}]})),
+        (stream, json!({"SelfManagedEventSource": {"Endpoints": {}}})),
+        (stream, json!({"AmazonManagedKafkaEventSourceConfig": {"ConsumerGroupId": "a"}})),
+        (stream, json!({"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "a"}})),
+        (stream, json!({"DocumentDBEventSourceConfig": {"DatabaseName": "a"}})),
+    ];
+    let named = of_kind.into_iter().map(|(base, members)| {
+        let name = members.as_object().unwrap().keys().next().unwrap();
+        let message = format!("Unsupported {name} parameter for given event source mapping type.");
+        ((base, members), message)
+    });
+    let no_success = "OnSuccess configuration is not supported for event source mappings.";
+    // before what is missing
+    let first = json!({"StartingPosition": null, "ScalingConfig": {"MaximumConcurrency": 2}});
+    let scaling = "Unsupported ScalingConfig parameter for given event source mapping type.";
+    named
+        .chain([
+            ((stream as fn() -> Value, success.clone()), no_success.to_owned()),
+            ((table, success), no_success.to_owned()),
+            ((stream, first), scaling.to_owned()),
+        ])
+        .collect()
+}
+
+fn positions() -> Vec<(Asked, String)> {
+    let missing = "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member \
+                   must not be null.";
+    let at = |moment: Value| json!({"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": moment});
+    vec![
+        ((stream, json!({"StartingPosition": null})), missing.to_owned()),
+        ((table, json!({"StartingPosition": null})), missing.to_owned()),
+        ((table, at(json!(1))), format!("Unsupported starting position for arn type: {TABLE}")),
+        (
+            (stream, json!({"StartingPositionTimestamp": 1})),
+            "Timestamp only valid with StartingPosition AT_TIMESTAMP".to_owned(),
+        ),
+        ((stream, at(Value::Null)), "Timestamp must be provided with StartingPosition AT_TIMESTAMP".to_owned()),
+        ((stream, at(json!(9_000_000_000_u64))), "Timestamp must not be in the future".to_owned()),
+    ]
+}
+
+fn combinations() -> Vec<(Asked, String)> {
+    let pollers = |config: Value| json!({"ProvisionedPollerConfig": config});
+    let filters = json!({"Filters": [{"Pattern": "{\"a\":[1]}"}]});
+    let tags: Value = (0..51).map(|number| (number.to_string(), json!(""))).collect();
+    let cases: Vec<(Asked, &str)> = vec![
+        ((queue, json!({"BatchSize": 11})), LARGE_BATCH),
+        ((fifo, json!({"BatchSize": 11})), LARGE_BATCH),
+        ((fifo, json!({"MaximumBatchingWindowInSeconds": 1})), FIFO_WINDOW),
+        ((fifo, json!({"BatchSize": 11, "MaximumBatchingWindowInSeconds": 1})), FIFO_WINDOW),
+        ((stream, json!({"MaximumRecordAgeInSeconds": 0})), AGE),
+        ((table, json!({"MaximumRecordAgeInSeconds": 59})), AGE),
+        ((stream, json!({"TumblingWindowInSeconds": 60, "ParallelizationFactor": 2})), TUMBLING_FACTOR),
+        (
+            (table, json!({"TumblingWindowInSeconds": 60, "FilterCriteria": filters})),
+            "Filter criteria must not be configured when tumbling window period is configured",
+        ),
+        (
+            (
+                queue,
+                merged(pollers(json!({"MaximumPollers": 5})), &json!({"ScalingConfig": {"MaximumConcurrency": 2}})),
+            ),
+            POLLERS_AND_CONCURRENCY,
+        ),
+        ((queue, pollers(json!({"MinimumPollers": 1}))), POLLERS),
+        ((fifo, pollers(json!({"MinimumPollers": 5, "MaximumPollers": 4}))), POLLERS),
+        ((queue, pollers(json!({"MaximumPollers": 1}))), POLLERS),
+        (
+            (queue, pollers(json!({}))),
+            "Either MinimumPollers or MaximumPollers are required if ProvisionedPollerConfig is provided.",
+        ),
+        ((queue, json!({"Tags": tags})), "Number of tags exceeds resource tag limit."),
+        (
+            (queue, json!({"Tags": {"aws:a": "b"}})),
+            "Tags.aws:a: keys that begin with aws: are AWS's own (given: \"b\")",
+        ),
+        // ours, once nothing of AWS's is broken
+        (
+            (stream, json!({"TumblingWindowInSeconds": 60})),
+            "TumblingWindowInSeconds is not supported yet by this version of esmd",
+        ),
+    ];
+    cases.into_iter().map(|(asked, message)| (asked, message.to_owned())).collect()
+}
+
+impl Daemon {
+    async fn assert_refused(&self, name: &str, document: &Value, message: &str) {
+        let page = self.send("POST", LAMBDA, &document.to_string()).await;
+        assert_eq!(page.status, 400, "{document}: {}", page.body);
+        assert!(page.head.contains(&format!("\r\nx-amzn-errortype: {name}\r\n")), "{document}: {}", page.head);
+        let answer: Value = serde_json::from_str(&page.body).unwrap();
+        let expected = match name {
+            "ValidationException" => json!({"message": message}),
+            _ => json!({"Type": "User", "message": message}),
+        };
+        assert_eq!(answer, expected, "{document}");
+    }
+
+    async fn assert_nothing_was_made(&self) {
+        let listed = self.json("GET", LAMBDA, &Value::Null).await.1;
+        assert_eq!(listed["EventSourceMappings"], json!([]));
+    }
+
+    /// Makes a mapping and returns its UUID once it is in no transition.
+    async fn settled(&self, document: &Value) -> String {
+        let (status, made) = self.json("POST", LAMBDA, document).await;
+        assert_eq!(status, 202, "{document}: {made}");
+        let uuid = made["UUID"].as_str().unwrap().to_owned();
+        while self.json("GET", &format!("{LAMBDA}{uuid}"), &Value::Null).await.1["State"] != "Disabled" {}
+        uuid
+    }
+}
+
+fn queue() -> Value {
+    queue_mapping()
+}
+
+fn fifo() -> Value {
+    merged(queue_mapping(), &json!({"EventSourceArn": format!("{QUEUE}.fifo")}))
+}
+
+fn stream() -> Value {
+    merged(stream_mapping(), &json!({"EventSourceArn": STREAM, "Enabled": false}))
+}
+
+fn table() -> Value {
+    merged(stream(), &json!({"EventSourceArn": TABLE}))
+}
+
+fn merged(mut document: Value, members: &Value) -> Value {
+    for (name, value) in members.as_object().unwrap() {
+        document[name] = value.clone();
+    }
+    document
+}
+
+const TABLE: &str = "arn:aws:dynamodb:eu-west-1:111111111111:table/users/stream/2026-01-31T09:30:00.000";
+const DESTINATION: &str = "arn:aws:sqs:eu-west-1:111111111111:done";
+const LARGE_BATCH: &str =
+    "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10";
+const FIFO_WINDOW: &str = "Batching window is not supported for FIFO queues";
+const AGE: &str = "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)";
+const TUMBLING_FACTOR: &str = "Parallelization factor must be equal to 1 when tumbling window period is configured";
+const POLLERS: &str =
+    "MinimumPollers should be between [2, 200] and MaximumPollers should be between [MinimumPollers, 10000]";
+const POLLERS_AND_CONCURRENCY: &str = "Provisioned mode for SQS ESM does not support maximum concurrency feature. Use \
+                                       MaximumPollers as the control mechanism and remove maximum concurrency.";
