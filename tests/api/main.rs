@@ -21,6 +21,7 @@ use fakes::stream::FakeStream;
 use fakes::target::Answer;
 use memory_store::MemoryStore;
 
+mod answers;
 #[path = "../support/controlled.rs"]
 mod controlled;
 #[path = "../support/fakes/mod.rs"]

@@ -66,6 +66,8 @@ async fn manage(source: &str, starting: &[&str], mut send: impl AsyncFnMut(Vec<E
     let uuid = made["UUID"].as_str().unwrap().to_owned();
     assert_eq!((&made["State"], &made["BatchSize"]), (&"Creating".into(), &5.into()));
     until_state(&daemon, &uuid, "Enabled").await;
+    let arn = made["EventSourceMappingArn"].as_str().unwrap();
+    change_tags(&daemon, arn).await;
     let listed = succeed(&daemon, &["list-event-source-mappings", "--function-name", "worker"]).await;
     assert_eq!(listed["EventSourceMappings"][0]["UUID"], uuid.as_str());
     send(entries(&mut ledger)).await;
@@ -110,6 +112,17 @@ async fn manage(source: &str, starting: &[&str], mut send: impl AsyncFnMut(Vec<E
     let second = aws(&daemon, &["delete-event-source-mapping", "--uuid", &uuid]).await;
     assert!(second.2.contains("The resource you requested does not exist."), "{}", second.2);
     assert!(daemon.terminate().await.status.success());
+}
+
+/// `docs/semantics.md` 1.11: the CLI sends the ARN percent-encoded, and expects empty answers.
+async fn change_tags(daemon: &Daemon, arn: &str) {
+    for change in [&["tag-resource", "--tags", "team=blue,stage=test"][..], &["untag-resource", "--tag-keys", "stage"]]
+    {
+        let (code, _, error) = aws(daemon, &[change, &["--resource", arn]].concat()).await;
+        assert_eq!(code, 0, "{change:?}: {error}");
+    }
+    let listed = succeed(daemon, &["list-tags", "--resource", arn]).await;
+    assert_eq!(listed["Tags"], serde_json::json!({"team": "blue"}));
 }
 
 async fn until_state(daemon: &Daemon, uuid: &str, wanted: &str) {

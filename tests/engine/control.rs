@@ -1,12 +1,12 @@
 //! Mappings come and go by calls and by the file while the engine runs: states, drains, restarts, and who owns what
-//! (`docs/semantics.md` 1.6, 1.8, 1.9).
+//! (`docs/semantics.md` 1.6, 1.8, 1.9, 1.11).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use esmd::config::LoadedFile;
-use esmd::control::{Control, ControlError, MappingView};
+use esmd::control::{Control, ControlError, MappingView, TagChange};
 use esmd::mapping::document::MappingDocument;
 use esmd::mapping::state::MappingState;
 use esmd::store::{MappingOrigin, StateStore};
@@ -155,7 +155,52 @@ async fn a_deleted_mapping_drains_and_then_its_checkpoints_go() {
     life.stop().await;
 }
 
-/// `docs/semantics.md` 1.6
+/// `docs/semantics.md` 1.11: neither does a change of tags wait for a transition, nor does it begin one.
+#[tokio::test(start_paused = true)]
+async fn tags_change_in_any_state_and_change_nothing_else() {
+    let (outside, stream) = outside();
+    outside.target.answer(|_| Answer::succeed().after(seconds(60)));
+    let life = outside.start(None).await;
+    let uuid = enabled(&life, json!({"Tags": {"team": "blue"}})).await;
+    let before = life.control.get(uuid).unwrap();
+    stream.put("a", "0");
+    sleep(seconds(2)).await;
+
+    let tagged = life.control.change_tags(uuid, set("team", "red")).await.unwrap();
+    assert_eq!((tagged.state, tagged.last_modified), (MappingState::Enabled, before.last_modified));
+    life.control.update(uuid, change(json!({"Enabled": false}))).await.unwrap();
+    let tagged = life.control.change_tags(uuid, set("stage", "test")).await.unwrap();
+    assert_eq!(tagged.state, MappingState::Disabling);
+    until_state(&life.control, uuid, MappingState::Disabled).await;
+
+    assert_eq!(outside.target.succeeded(), ["0"], "what ran was not disturbed");
+    life.stop().await;
+    let life = outside.start(None).await;
+    let kept = life.control.get(uuid).unwrap().document.tags;
+    assert_eq!(serde_json::to_value(kept).unwrap(), json!({"stage": "test", "team": "red"}));
+    life.stop().await;
+}
+
+/// `docs/semantics.md` 1.6 and 9 (invariant 24)
+#[tokio::test(start_paused = true)]
+async fn a_mapping_outlives_its_function_and_works_again_when_that_is_back() {
+    let (outside, stream) = outside();
+    let life = outside.start(None).await;
+    let uuid = enabled(&life, json!({})).await;
+    let before = life.control.get(uuid);
+
+    outside.target.set_missing(true);
+    stream.put("a", "0");
+    sleep(seconds(120)).await;
+    assert_eq!(life.control.get(uuid), before);
+    assert!(outside.target.succeeded().is_empty());
+
+    outside.target.set_missing(false);
+    until_delivered(&outside, &["0"]).await;
+    life.stop().await;
+}
+
+/// `docs/semantics.md` 1.6 and 9 (invariant 7)
 #[tokio::test(start_paused = true)]
 async fn a_source_and_a_function_have_one_mapping() {
     let (outside, _) = outside();
@@ -360,6 +405,10 @@ pub fn file(mappings: &[Value]) -> LoadedFile {
     let documents: Vec<_> = mappings.iter().map(|members| document(members.clone())).collect();
     let text = json!({ "mappings": documents }).to_string();
     LoadedFile::judge(Path::new("esmd.yaml"), text, &environment(), jiff::Timestamp::UNIX_EPOCH).unwrap()
+}
+
+fn set(key: &str, value: &str) -> TagChange {
+    TagChange::Set([(key.to_owned(), value.to_owned())].into())
 }
 
 /// Makes a mapping and waits until it runs.
