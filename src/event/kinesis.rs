@@ -127,7 +127,7 @@ mod tests {
         );
     }
 
-    /// The event that AWS sent, with the recording's placeholders filled in.
+    /// The event that AWS sent, with the recording's placeholders filled in (invariant 38: no member of a window).
     #[test]
     fn a_payload_equals_the_recorded_event() {
         let recorded = include_str!("../../tests/golden/event-kinesis.json")

@@ -97,6 +97,29 @@ async fn a_destination_is_told_of_what_is_given_up() {
     );
 }
 
+/// Invariants 73, 96: a report is no failure of the function.
+#[tokio::test(start_paused = true)]
+async fn a_partial_response_leaves_the_last_result_ok() {
+    let mut world = World::of_stream(1).await.with_batch_size(3);
+    world.mapping.reports_failures = true;
+    let mut has_reported = false;
+    world.target.answer(move |invocation| {
+        if std::mem::replace(&mut has_reported, true) {
+            return Answer::succeed();
+        }
+        Answer::report(&[&invocation.records[1].identifier]).after(seconds(1))
+    });
+    world.put(0..3, 1);
+    let life = world.start();
+
+    world.until("the report was heard", |world| world.target.invocations().len() == 2).await;
+    assert_eq!(life.board.last_processing_result(MAPPING), "OK");
+    life.drain().await;
+
+    let sizes: Vec<_> = world.target.invocations().iter().map(|invocation| invocation.records.len()).collect();
+    assert_eq!(sizes, [3, 2], "what came before the reported record is settled");
+}
+
 /// Invariant 42
 #[tokio::test(start_paused = true)]
 async fn an_oversized_record_uses_its_retries_and_is_told_without_a_response() {
