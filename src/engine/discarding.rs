@@ -114,12 +114,11 @@ impl Discarding {
         let (records, reason) = (record.batch.size as u64, *reason);
         let Err(failed) = delivered else {
             self.metrics.delivered_to_destination(records, reporting.destination_type);
-            self.board.set_obstacle(self.lease.mapping, None);
+            self.set_obstacle(None);
             self.pending.remove(&id);
             return true;
         };
         self.metrics.destination_failed(reporting.destination_type);
-        self.board.set_obstacle(self.lease.mapping, Some(chain(failed)));
         let is_dropped = reporting.undeliverable == Undeliverable::Drop;
         if let Some(suppressed) = self.delivery_log.permit(self.clock.now()) {
             let then = if is_dropped { "the records are dropped" } else { "the lane waits and tries again" };
@@ -128,8 +127,14 @@ impl Discarding {
         if is_dropped {
             self.metrics.dropped(records, reason);
             self.pending.remove(&id);
+        } else {
+            self.set_obstacle(Some(chain(failed)));
         }
         is_dropped
+    }
+
+    fn set_obstacle(&self, obstacle: Option<String>) {
+        self.board.set_shard_obstacle(self.lease.mapping, &self.lease.shard, obstacle);
     }
 
     fn say(&mut self, batch: &Batch, reason: DiscardReason) {

@@ -156,6 +156,8 @@ async fn while_a_destination_is_down_nothing_is_lost_and_other_keys_go_on() {
     sleep(seconds(600)).await;
     let covered = world.source.covered(&shard, &world.checkpoint(&shard).await);
     assert!(covered.iter().all(|body| body.parse::<u32>().unwrap() % 2 == 1), "{covered:?}");
+    let result = life.board.last_processing_result(MAPPING);
+    assert!(result.starts_with("PROBLEM: the destination refused the record"), "{result}");
     life.crash().await;
     assert!(world.destination.delivered().is_empty());
 
@@ -197,6 +199,8 @@ async fn under_drop_a_failed_delivery_loses_the_records_and_blocks_nothing() {
     let life = world.start();
 
     world.until_delivered(1..3).await;
+    sleep(seconds(1)).await;
+    assert_eq!(life.board.last_processing_result(MAPPING), "OK", "what is over is no problem any more");
     life.drain().await;
 
     assert!(world.destination.delivered().is_empty());
