@@ -1,17 +1,13 @@
 //! Everything that esmd says about itself: the catalogue of metrics (no metric name or label stands anywhere else),
 //! their recorder, and the set-up of logs. The core stays silent; the engine reports facts here where they cross.
 
-use std::io::IsTerminal as _;
+mod logs;
+
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, Unit, counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
-use tracing::Level;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 use uuid::Uuid;
 
 use crate::core::Timestamp;
@@ -22,16 +18,7 @@ use crate::core::record::{Received, ShardId};
 use crate::core::status::Status;
 use crate::mapping::{EventSourceMapping, SourceSettings, StreamKind};
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Human on a terminal, JSON otherwise.
-    Auto,
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
-}
+pub use logs::{LogFormat, chain, install_logs};
 
 /// Every metric: name, unit, help. Labels are `mapping` throughout, and what the table in `docs/metrics.md` adds.
 const COUNTERS: &[(&str, &str)] = &[
@@ -178,35 +165,6 @@ pub fn store_available(available: bool) {
 /// Whether the configuration file was taken up when it was read last.
 pub fn config_last_reload(succeeded: bool) {
     gauge!(CONFIG_LAST_RELOAD_SUCCESS).set(if succeeded { 1.0 } else { 0.0 });
-}
-
-/// Sends logs to standard error: text for people, or one JSON object a line. `level` is esmd's own; of the libraries
-/// only warnings are of interest.
-pub fn install_logs(format: LogFormat, level: Level) {
-    let terminal = std::io::stderr().is_terminal();
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("esmd", level);
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let registry = tracing_subscriber::registry().with(filter);
-    match format {
-        LogFormat::Human => registry.with(logs.with_ansi(terminal)).init(),
-        LogFormat::Auto if terminal => registry.with(logs.with_ansi(true)).init(),
-        LogFormat::Json | LogFormat::Auto => {
-            registry.with(logs.json().flatten_event(true).with_current_span(false)).init();
-        }
-    }
-}
-
-/// An error with its causes, on one line: what an SDK error has to say stands in its causes.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Why a consumer is started again.
