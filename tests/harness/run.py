@@ -16,7 +16,7 @@ from packages import ROOT, SetupError, install_dynamodb_local, install_node, ins
 from servers import Server, running
 
 # Everything in one command and with one set of features: any other selection makes cargo build the AWS SDK again.
-TESTS = ["cargo", "nextest", "run", "--all-targets"]
+TESTS = ["cargo", "nextest", "run", "--lib", "--bins", "--tests"]
 
 
 def main() -> int:
