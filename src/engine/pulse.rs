@@ -161,6 +161,9 @@ impl Pulse {
         if status.unsettled == 0 && self.behind <= TIP {
             self.moved_at = self.moved_at.max(self.heard_at);
         }
+        if !reads {
+            self.unanswered_since = None; // nobody asks it
+        }
         let lanes = status.backing_off_for.map(|back_off| match back_off {
             BackOff::Retry => Wait::Retry,
             BackOff::Target => Wait::Target,
@@ -174,7 +177,7 @@ impl Pulse {
             seen_at: now,
             moved_at: self.moved_at.unwrap_or(self.began_at),
             has_moved: self.moved_at.is_some(),
-            unanswered_since: self.unanswered_since.filter(|_| reads),
+            unanswered_since: self.unanswered_since,
             invoking_since: (status.invoking > 0).then_some(self.invoked_at),
             wait,
             excused_at: self.excused_at,

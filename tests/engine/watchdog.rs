@@ -280,6 +280,32 @@ async fn a_window_longer_than_the_patience_is_no_stall() {
     life.drain().await;
 }
 
+/// Its reads failed when reading stopped for want of a store. Since then nobody has asked it.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_not_asked_owes_no_answer() {
+    let world = World::of_stream(1).await;
+    let shard = world.source.shard_of("key-0");
+    let life = world.start();
+    sleep(seconds(2)).await;
+    world.put(0..1, 1);
+    world.store.set_unavailable(true);
+    world.until_delivered(0..1).await;
+    world.source.fail_receives(&shard, [Fault::Transient; 20]); // for longer than it is read on
+
+    sleep(seconds(600)).await;
+    assert_eq!(reasons(&life), ["store"]);
+    world.store.set_unavailable(false);
+
+    for _ in 0..100 {
+        sleep(seconds(1)).await;
+        assert_eq!(life.board.stalled(), []);
+    }
+    world.put(1..2, 1);
+    world.until_delivered(1..2).await;
+    life.drain().await;
+    assert_eq!(world.rows().await[0].epoch, 1, "its consumer was never started again");
+}
+
 /// Empty polls are an answer, however patient the source and impatient the user.
 #[tokio::test(start_paused = true)]
 async fn an_idle_queue_and_an_idle_stream_never_stall() {
