@@ -164,7 +164,8 @@ impl Watchdog {
     fn on_waiting(&self, shard: &ShardId, watched: &mut Watched, wait: Wait) {
         self.board.set_stalled(self.mapping, shard, false);
         // A retry alternates with its invocation: that is the same wait.
-        if watched.wait.is_some() && (watched.wait == Some(wait) || wait == Wait::Invocation) {
+        let alternates = wait == Wait::Invocation && matches!(watched.wait, Some(Wait::Retry | Wait::Target));
+        if watched.wait == Some(wait) || alternates {
             return;
         }
         watched.wait = Some(wait);

@@ -280,6 +280,25 @@ async fn a_window_longer_than_the_patience_is_no_stall() {
     life.drain().await;
 }
 
+/// What follows on a reason is another one.
+#[tokio::test(start_paused = true)]
+async fn an_invocation_after_a_window_is_named_as_such() {
+    let mut world = World::of_stream(1).await.with_batch_size(100).with_window(seconds(100));
+    world.mapping.esmd.stall_after = seconds(10);
+    world.target.set_timeout(seconds(900));
+    world.target.answer(|_| Answer::succeed().after(seconds(800)));
+    world.put(0..3, 1);
+    let life = world.start();
+
+    sleep(seconds(50)).await;
+    assert_eq!(reasons(&life), ["window"]);
+    sleep(seconds(100)).await;
+    assert_eq!(reasons(&life), ["invocation"]);
+
+    world.until_delivered(0..3).await;
+    life.drain().await;
+}
+
 /// Its reads failed when reading stopped for want of a store. Since then nobody has asked it.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_not_asked_owes_no_answer() {
