@@ -42,7 +42,7 @@ struct Watched {
     standing: watch::Receiver<Standing>,
     stop: CancellationToken,
     task: AbortHandle,
-    /// Since when it has been asked to end because it stalled.
+    /// Since when it stalls, and has been asked to end.
     ending_since: Option<Instant>,
     wait: Option<Wait>,
     log: LogLimit,
@@ -142,12 +142,17 @@ impl Watchdog {
                 if !invokes && now >= ending_since + ENDING_MAX {
                     watched.task.abort();
                 }
-            } else if !watched.stop.is_cancelled() {
-                match judge(&standing, limits, now) {
-                    Verdict::Moves => self.on_moving(shard, watched, standing.has_moved),
-                    Verdict::Waits(wait) => self.on_waiting(shard, watched, wait),
-                    Verdict::Stalls(how) => self.on_stalled(shard, watched, now, how),
+                continue;
+            }
+            match (judge(&standing, limits, now), watched.stop.is_cancelled()) {
+                (Verdict::Stalls(how), true) => {
+                    watched.ending_since = Some(now);
+                    warn!(%shard, how, "asked to end, and does not");
                 }
+                (Verdict::Moves | Verdict::Waits(_), true) => {}
+                (Verdict::Moves, false) => self.on_moving(shard, watched, standing.has_moved),
+                (Verdict::Waits(wait), false) => self.on_waiting(shard, watched, wait),
+                (Verdict::Stalls(how), false) => self.on_stalled(shard, watched, now, how),
             }
         }
     }

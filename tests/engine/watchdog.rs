@@ -325,6 +325,27 @@ async fn a_source_that_is_not_asked_owes_no_answer() {
     assert_eq!(world.rows().await[0].epoch, 1, "its consumer was never started again");
 }
 
+/// Or a mapping could be neither changed nor disabled any more.
+#[tokio::test(start_paused = true)]
+async fn an_invocation_far_beyond_its_time_holds_up_no_drain_for_ever() {
+    let world = World::of_stream(2).await;
+    world.target.answer(|invocation| match invocation.records[0].body.as_str() {
+        "0" => Answer::succeed().after(Duration::from_hours(1_000)),
+        _ => Answer::succeed(),
+    });
+    world.put(0..1, 1);
+    let life = world.start();
+    world.until("it was invoked", |world| world.target.invocations().len() == 1).await;
+
+    life.want(None);
+    sleep(seconds(290)).await;
+    assert!(life.board.is_running(MAPPING), "it gets its time");
+    sleep(seconds(50)).await;
+
+    assert!(!life.board.is_running(MAPPING));
+    life.drain().await;
+}
+
 /// Empty polls are an answer, however patient the source and impatient the user.
 #[tokio::test(start_paused = true)]
 async fn an_idle_queue_and_an_idle_stream_never_stall() {
