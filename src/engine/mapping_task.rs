@@ -251,7 +251,7 @@ impl MappingTask {
         watchdog: &Watchdog,
     ) -> Result<(), Obstacle> {
         let readable = self.refresh(surroundings).await?;
-        self.shared.board.retain_stalled(self.uuid, &readable);
+        watchdog.retain(&readable);
         let now = self.now();
         for shard in readable {
             if !consumers.may_start(&shard, now) {
@@ -318,7 +318,7 @@ impl MappingTask {
             }
             Err(failed) => {
                 let Some(shard) = consumers.fail(failed.id(), self.now()) else { return };
-                watchdog.forget(&shard);
+                watchdog.failed(&shard);
                 if failed.is_cancelled() {
                     warn!(%shard, "a stalled consumer did not drain and was cut off: what it had not settled is read again");
                 } else {

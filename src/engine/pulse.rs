@@ -147,7 +147,10 @@ impl Pulse {
 
     /// Something was settled.
     pub(super) fn settled(&mut self) {
-        self.moved_at = Some(Instant::now());
+        let now = Instant::now();
+        self.moved_at = Some(now);
+        // Shown at once: a consumer that panics before it reports has got on all the same.
+        self.standing.send_modify(|standing| (standing.moved_at, standing.has_moved) = (now, true));
     }
 
     /// How far behind the tip reading is, by the source's last word and the time since it while receives fail.

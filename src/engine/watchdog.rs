@@ -2,7 +2,7 @@
 //! shown and the consumer begins again, the others untouched. One that has a reason is named and left alone.
 //! [`judge`] tells the two apart. Invariant: a consumer is cut off only after it had time to drain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +35,8 @@ struct State {
     /// How long an invocation may run.
     invocation_max: Duration,
     watched: BTreeMap<ShardId, Watched>,
+    /// Shards whose last consumer failed, by the time since when none got on.
+    failing_since: BTreeMap<ShardId, Instant>,
 }
 
 /// A consumer that runs.
@@ -98,7 +100,8 @@ impl Watchdog {
         patience: Duration,
         function_timeout: Duration,
     ) -> Self {
-        let state = State { invocation_max: function_timeout + INVOCATION_MARGIN, watched: BTreeMap::new() };
+        let invocation_max = function_timeout + INVOCATION_MARGIN;
+        let state = State { invocation_max, watched: BTreeMap::new(), failing_since: BTreeMap::new() };
         Self { mapping, clock, board, metrics, patience, state: Mutex::new(state) }
     }
 
@@ -127,6 +130,23 @@ impl Watchdog {
         self.state().watched.remove(shard);
     }
 
+    /// A consumer panicked or was cut off. The next one may live too short to be judged by itself.
+    pub(super) fn failed(&self, shard: &ShardId) {
+        let state = &mut *self.state();
+        let Some(watched) = state.watched.remove(shard) else { return };
+        let Standing { has_moved, moved_at, .. } = *watched.standing.borrow();
+        let since = state.failing_since.entry(shard.clone()).or_insert(moved_at);
+        if has_moved {
+            *since = moved_at;
+        }
+    }
+
+    /// No other shard than these is to be read.
+    pub(super) fn retain(&self, readable: &BTreeSet<ShardId>) {
+        self.state().failing_since.retain(|shard, _| readable.contains(shard));
+        self.board.retain_stalled(self.mapping, readable);
+    }
+
     /// The function's timeout as it was seen last.
     pub(super) fn set_function_timeout(&self, timeout: Duration) {
         self.state().invocation_max = timeout + INVOCATION_MARGIN;
@@ -135,6 +155,7 @@ impl Watchdog {
     fn look(&self, now: Instant) {
         let state = &mut *self.state();
         let limits = Limits { patience: self.patience, invocation: state.invocation_max };
+        self.look_at_failing(state, now);
         for (shard, watched) in &mut state.watched {
             let standing = watched.standing.borrow().clone();
             if let Some(ending_since) = watched.ending_since {
@@ -155,6 +176,22 @@ impl Watchdog {
                 (Verdict::Stalls(how), false) => self.on_stalled(shard, watched, now, how),
             }
         }
+    }
+
+    /// A shard whose consumers fail one after the other stalls too, until one of them gets on or can be judged.
+    fn look_at_failing(&self, state: &mut State, now: Instant) {
+        let is_over = |since: Instant| now.saturating_duration_since(since) >= self.patience;
+        let State { watched, failing_since, .. } = state;
+        failing_since.retain(|shard, since| {
+            let standing = watched.get(shard).map(|watched| watched.standing.borrow().clone());
+            if standing.is_some_and(|standing| standing.has_moved || is_over(standing.moved_at)) {
+                return false;
+            }
+            if is_over(*since) && self.board.set_stalled(self.mapping, shard, true) {
+                warn!(%shard, seconds = self.patience.as_secs(), "stalled: its consumers fail one after the other");
+            }
+            true
+        });
     }
 
     fn on_moving(&self, shard: &ShardId, watched: &mut Watched, has_moved: bool) {

@@ -325,6 +325,27 @@ async fn a_source_that_is_not_asked_owes_no_answer() {
     assert_eq!(world.rows().await[0].epoch, 1, "its consumer was never started again");
 }
 
+/// Each consumer lives too short to be judged, yet nothing is settled.
+#[tokio::test(start_paused = true)]
+async fn a_shard_whose_consumers_fail_one_after_the_other_stalls() {
+    let world = World::of_stream(2).await;
+    let [failing, other] = <[_; 2]>::try_from(world.source.open_shards()).unwrap();
+    world.source.fail_receives(&failing, [Fault::Panic; 13]);
+    world.source.fail_receives(&other, [Fault::Panic]);
+    world.source.put(&world.source.key_of(&failing), "0");
+    let life = world.start();
+
+    sleep(seconds(290)).await;
+    assert_eq!(life.board.stalled(), []);
+    sleep(seconds(15)).await;
+    assert_eq!(life.board.stalled(), [(MAPPING, failing)]);
+
+    world.until_delivered([0]).await;
+    sleep(seconds(2)).await;
+    assert_eq!(life.board.stalled(), []);
+    life.drain().await;
+}
+
 /// Or a mapping could be neither changed nor disabled any more.
 #[tokio::test(start_paused = true)]
 async fn an_invocation_far_beyond_its_time_holds_up_no_drain_for_ever() {
