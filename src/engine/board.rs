@@ -43,6 +43,8 @@ struct Running {
 struct Reader {
     /// Why it cannot read.
     obstacle: Option<String>,
+    /// Why its failure records are not taken.
+    undelivered: Option<String>,
     /// Why it settles nothing, if it has not for long.
     wait: Option<&'static str>,
 }
@@ -165,9 +167,14 @@ impl Board {
         self.turn(uuid, |page| page.obstacle = obstacle);
     }
 
-    /// What is in the way of a shard's consumer, or that nothing is any more.
+    /// What is in the way of a shard's reads, or that nothing is any more.
     pub(super) fn set_shard_obstacle(&self, uuid: Uuid, shard: &ShardId, obstacle: Option<String>) {
         self.turn_reader(uuid, shard, |reader| reader.obstacle = obstacle);
+    }
+
+    /// Why a shard's failure records are not taken, or that they are again.
+    pub(super) fn set_undelivered(&self, uuid: Uuid, shard: &ShardId, obstacle: Option<String>) {
+        self.turn_reader(uuid, shard, |reader| reader.undelivered = obstacle);
     }
 
     /// Why a shard's consumer settles nothing, or that it does again.
@@ -240,7 +247,14 @@ impl Page {
 
     /// What is in the way of the mapping, else of one of its shards.
     fn obstacle(&self) -> Option<&String> {
-        self.obstacle.as_ref().or_else(|| self.readers().find_map(|(_, reader)| reader.obstacle.as_ref()))
+        self.obstacle.as_ref().or_else(|| self.readers().find_map(|(_, reader)| reader.obstacle()))
+    }
+}
+
+impl Reader {
+    /// That it cannot read comes first.
+    fn obstacle(&self) -> Option<&String> {
+        self.obstacle.as_ref().or(self.undelivered.as_ref())
     }
 }
 

@@ -114,7 +114,7 @@ impl Discarding {
         let (records, reason) = (record.batch.size as u64, *reason);
         let Err(failed) = delivered else {
             self.metrics.delivered_to_destination(records, reporting.destination_type);
-            self.set_obstacle(None);
+            self.set_undelivered(None);
             self.pending.remove(&id);
             return true;
         };
@@ -128,13 +128,13 @@ impl Discarding {
             self.metrics.dropped(records, reason);
             self.pending.remove(&id);
         } else {
-            self.set_obstacle(Some(chain(failed)));
+            self.set_undelivered(Some(chain(failed)));
         }
         is_dropped
     }
 
-    fn set_obstacle(&self, obstacle: Option<String>) {
-        self.board.set_shard_obstacle(self.lease.mapping, &self.lease.shard, obstacle);
+    fn set_undelivered(&self, obstacle: Option<String>) {
+        self.board.set_undelivered(self.lease.mapping, &self.lease.shard, obstacle);
     }
 
     fn say(&mut self, batch: &Batch, reason: DiscardReason) {

@@ -7,6 +7,7 @@ use esmd::event::failure::Condition;
 use esmd::mapping::Retries;
 use esmd::mapping::on_failure::Undeliverable;
 
+use crate::fakes::Fault;
 use crate::fakes::destination::Hitch;
 use crate::fakes::target::{Answer, Invocation};
 use crate::world::{MAPPING, World, seconds, sleep};
@@ -185,6 +186,46 @@ async fn a_delivery_is_repeated_until_it_is_taken() {
     let delivered = world.destination.delivered();
     assert_eq!(delivered.len(), 2);
     assert_ne!(delivered[0].id, delivered[1].id, "each discard has its own");
+}
+
+/// Two troubles of one shard are told apart: that one is over says nothing about the other.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_does_not_hide_that_the_source_cannot_be_read() {
+    let world = World::of_stream(1).await.with_destination(Undeliverable::Keep);
+    let world = world.with_retries(Retries { maximum_attempts: Some(0), ..Retries::default() });
+    world.target.answer(|_| Answer::fail().after(seconds(20)));
+    world.put(0..1, 1);
+    let shard = world.source.shard_of("key-0");
+    let life = world.start();
+    world.until("it was invoked", |world| world.target.invocations().len() == 1).await;
+    world.source.fail_receives(&shard, [Fault::Denied; 20]);
+
+    world.until("the report", |world| world.destination.delivered().len() == 1).await;
+    sleep(Duration::from_millis(100)).await;
+
+    let result = life.board.last_processing_result(MAPPING);
+    assert!(result.starts_with("PROBLEM: access to the source denied"), "{result}");
+    life.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_answers_again_does_not_hide_that_nobody_takes_the_report() {
+    let world = World::of_stream(1).await.with_destination(Undeliverable::Keep);
+    let world = world.with_retries(Retries { maximum_attempts: Some(0), ..Retries::default() });
+    world.target.answer(|_| Answer::fail());
+    world.destination.set_missing(true);
+    world.put(0..1, 1);
+    let shard = world.source.shard_of("key-0");
+    let life = world.start();
+    sleep(seconds(60)).await;
+
+    for _ in 0..20 {
+        world.source.fail_receives(&shard, [Fault::Transient]);
+        sleep(seconds(4)).await;
+        let result = life.board.last_processing_result(MAPPING);
+        assert!(result.starts_with("PROBLEM: the destination refused"), "{result}");
+    }
+    life.drain().await;
 }
 
 /// Invariant 85: AWS's own behaviour, if it is asked for.
