@@ -50,7 +50,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     (STALLED, Unit::Count, "1 if a shard lags, settles nothing and has no reason to wait, else 0"),
     (INVOCATIONS_IN_FLIGHT, Unit::Count, "Batches at the target now"),
     (ITERATOR_AGE, Unit::Seconds, "Age of the oldest unsettled record, or how far behind the tip reading is"),
-    (LAST_PROGRESS, Unit::Seconds, "When a record of the shard was settled last, in seconds since the epoch"),
+    (LAST_PROGRESS, Unit::Seconds, "When an invocation last settled records of the shard, in seconds since the epoch"),
     (ATTEMPTS, Unit::Count, "Failed attempts of the batch that fails most now"),
     (SETTLED_RANGES, Unit::Count, "Settled ranges above the checkpoint: what a blocked key has cost"),
 ];

@@ -252,8 +252,9 @@ impl ConsumerTask {
             self.surroundings.metrics.invoked(&batch, payload_bytes, &outcome, took, now);
             self.surroundings.board.invoked(self.lease.mapping, &outcome);
         }
+        let settles = self.pulse.invoked(self.surroundings.settings.kind, &outcome);
         if matches!(outcome, Outcome::Succeeded | Outcome::Partial(_)) {
-            self.last_progress = Some(now);
+            self.last_progress = self.last_progress.max(settles.then_some(now));
         } else if let Some(suppressed) = self.invoke_log.permit(now) {
             warn!(
                 outcome = outcome.name(),
@@ -265,7 +266,6 @@ impl ConsumerTask {
                 "invocation did not succeed"
             );
         }
-        self.pulse.invoked(self.surroundings.settings.kind, &outcome);
         self.consumer.handle_outcome(now, batch.id, &outcome, reply.answer().map(Arc::new));
     }
 

@@ -132,8 +132,8 @@ impl Pulse {
     }
 
     /// An invocation ended. Of a partial success the records before the first that failed are settled, of a queue's
-    /// failed batch all are left to the queue.
-    pub(super) fn invoked(&mut self, kind: Kind, outcome: &Outcome) {
+    /// failed batch all are left to the queue. Whether it settled anything.
+    pub(super) fn invoked(&mut self, kind: Kind, outcome: &Outcome) -> bool {
         let settles = match outcome {
             Outcome::Succeeded => true,
             Outcome::Partial(failed) => kind == Kind::Queue || failed.first().is_some_and(|first| *first > 0),
@@ -143,6 +143,7 @@ impl Pulse {
         if settles {
             self.settled();
         }
+        settles
     }
 
     /// Something was settled.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use esmd::event::failure::Condition;
 use esmd::mapping::Retries;
 use esmd::mapping::on_failure::Undeliverable;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::fakes::Fault;
 use crate::fakes::destination::Hitch;
@@ -119,6 +120,24 @@ async fn a_partial_response_leaves_the_last_result_ok() {
 
     let sizes: Vec<_> = world.target.invocations().iter().map(|invocation| invocation.records.len()).collect();
     assert_eq!(sizes, [3, 2], "what came before the reported record is settled");
+}
+
+/// Invariant 74: it is a failed attempt, however well the function says it.
+#[tokio::test(start_paused = true)]
+async fn a_report_that_names_the_first_record_is_no_progress() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder); // this runtime has one thread
+    let mut world = World::of_stream(1).await.with_batch_size(3);
+    world.mapping.reports_failures = true;
+    world.target.answer(|invocation| Answer::report(&[&invocation.records[0].identifier]));
+    world.put(0..3, 1);
+    let life = world.start();
+
+    world.until("some attempts", |world| world.target.invocations().len() == 5).await;
+    sleep(seconds(2)).await;
+    life.drain().await;
+
+    assert_eq!(lines(&recorder, "esmd_shard_last_progress_timestamp_seconds"), Vec::<String>::new());
 }
 
 /// Invariant 42
@@ -246,6 +265,13 @@ async fn under_drop_a_failed_delivery_loses_the_records_and_blocks_nothing() {
 
     assert!(world.destination.delivered().is_empty());
     assert_eq!(world.source.covered(&shard, &world.checkpoint(&shard).await), ["0", "1", "2"]);
+}
+
+/// The page's lines of one metric.
+fn lines(recorder: &PrometheusRecorder, metric: &str) -> Vec<String> {
+    let page = recorder.handle().render();
+    let lines = page.lines().filter(|line| line.split(['{', ' ']).next() == Some(metric));
+    lines.map(str::to_owned).collect()
 }
 
 fn failing_on(bad: &'static [&'static str]) -> impl FnMut(&Invocation) -> Answer + Send + 'static {
