@@ -14,7 +14,7 @@ use crate::core::Timestamp;
 use crate::core::action::DiscardReason;
 use crate::core::batch::Batch;
 use crate::core::outcome::Outcome;
-use crate::core::record::{Received, ShardId};
+use crate::core::record::{Origin, Received, ShardId};
 use crate::core::status::Status;
 use crate::mapping::{EventSourceMapping, SourceSettings, StreamKind};
 
@@ -259,8 +259,11 @@ impl MappingMetrics {
         };
         self.failed(failed.len(), outcome);
         for (place, record) in batch.records().enumerate() {
-            if failed.binary_search(&place).is_err() {
-                self.latency.record(now.since(record.arrived_at));
+            match record.origin {
+                Origin::Message { .. } if failed.binary_search(&place).is_ok() => {}
+                // A stream's records are invoked again from the first that failed.
+                Origin::Position(_) if failed.first() == Some(&place) => break,
+                _ => self.latency.record(now.since(record.arrived_at)),
             }
         }
     }

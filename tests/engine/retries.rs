@@ -140,6 +140,29 @@ async fn a_report_that_names_the_first_record_is_no_progress() {
     assert_eq!(lines(&recorder, "esmd_shard_last_progress_timestamp_seconds"), Vec::<String>::new());
 }
 
+/// Invariant 76: what is invoked again was not done the first time.
+#[tokio::test(start_paused = true)]
+async fn each_record_of_a_partial_response_has_one_latency() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder); // this runtime has one thread
+    let mut world = World::of_stream(1).await.with_batch_size(3);
+    world.mapping.reports_failures = true;
+    world.target.answer(|invocation| match invocation.number {
+        0 => Answer::report(&[&invocation.records[1].identifier]),
+        _ => Answer::succeed(),
+    });
+    world.put(0..3, 1);
+    let life = world.start();
+
+    world.until("the rest", |world| world.target.invocations().len() == 2).await;
+    life.drain().await;
+
+    assert_eq!(
+        lines(&recorder, "esmd_end_to_end_latency_seconds_count"),
+        [format!("esmd_end_to_end_latency_seconds_count{{mapping=\"{MAPPING}\"}} 3")]
+    );
+}
+
 /// Invariant 42
 #[tokio::test(start_paused = true)]
 async fn an_oversized_record_uses_its_retries_and_is_told_without_a_response() {
