@@ -1,6 +1,7 @@
 //! Streams under errors, through the engine: bad records are given up and everything else is delivered in order
 //! (`docs/semantics.md` 6.6). The rules one by one: `tests/properties/retries.rs`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use esmd::event::failure::Condition;
@@ -74,7 +75,7 @@ async fn records_that_waited_too_long_are_given_up() {
     assert_eq!(world.target.succeeded(), ["5", "6", "7", "8", "9"]);
 }
 
-/// Invariants 79 to 82, 86
+/// Invariants 81, 82, 86
 #[tokio::test(start_paused = true)]
 async fn a_destination_is_told_of_what_is_given_up() {
     let world = World::of_stream(1).await.with_batch_size(4).with_destination(Undeliverable::Keep);
@@ -97,6 +98,81 @@ async fn a_destination_is_told_of_what_is_given_up() {
         (response.executed_version.as_str(), response.function_error.as_deref()),
         ("$LATEST", Some("Unhandled"))
     );
+}
+
+/// Invariants 79, 80: one was never invoked, the other failed until it was too old.
+#[tokio::test(start_paused = true)]
+async fn records_that_grew_too_old_are_told_without_a_response() {
+    let world = World::of_stream(1).await.with_destination(Undeliverable::Keep);
+    let age = Some(Duration::from_mins(1));
+    let world = world.with_retries(Retries { maximum_record_age: age, ..Retries::default() });
+    world.target.answer(|_| Answer::fail());
+    world.put(0..1, 1);
+    sleep(seconds(90)).await;
+    world.put(1..2, 1);
+    let life = world.start();
+
+    world.until("two reports", |world| world.destination.delivered().len() == 2).await;
+    life.drain().await;
+
+    let told = world.destination.delivered();
+    let attempts = world.target.invocations().len();
+    assert!(attempts > 1, "{attempts}");
+    for (failure, invoke_count) in told.iter().zip([0, attempts]) {
+        assert_eq!((failure.condition, failure.invoke_count as usize), (Condition::RecordAgeExceeded, invoke_count));
+        assert_eq!((failure.response.clone(), failure.batch.size), (None, 1));
+    }
+    assert!(told[0].message().contains(r#""approximateInvokeCount":1}"#), "{}", told[0].message());
+    assert!(told.iter().all(|failure| !failure.request_id.is_empty()));
+}
+
+/// Invariants 74, 77: the function succeeded, but what it said was of no use.
+#[tokio::test(start_paused = true)]
+async fn a_useless_response_is_told_with_a_null_function_error() {
+    for response in
+        [r#"{"batchItemFailures":[{"itemIdentifier":123}]}"#, r#"{"batchItemFailures":[{"itemIdentifier":"95"}]}"#]
+    {
+        let mut world = World::of_stream(1).await.with_batch_size(2).with_destination(Undeliverable::Keep);
+        world.mapping.reports_failures = true;
+        let world = world.with_retries(Retries { maximum_attempts: Some(1), ..Retries::default() });
+        world.target.answer(move |_| Answer::say(response));
+        world.put(0..2, 1);
+        let life = world.start();
+
+        world.until("the report", |world| world.destination.delivered().len() == 1).await;
+        life.drain().await;
+
+        let failure = &world.destination.delivered()[0];
+        assert_eq!((failure.batch.size, failure.invoke_count), (2, 2), "{response}");
+        assert_eq!(failure.response.as_ref().expect("it answered").function_error, None, "{response}");
+        assert!(failure.message().contains(r#""functionError":null"#), "{}", failure.message());
+    }
+}
+
+/// Invariant 87
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_keeps_failing_blocks_its_shard_and_no_other() {
+    let world = World::of_stream(4).await;
+    let shards = world.source.open_shards();
+    let bad = world.source.key_of(&shards[2]);
+    for number in 0..5 {
+        for shard in &shards {
+            let key = world.source.key_of(shard);
+            let body = if key == bad { format!("bad-{number}") } else { format!("{}-{number}", shard.as_str()) };
+            world.source.put(&key, &body);
+        }
+    }
+    world.target.answer(failing_on(&["bad-0"]));
+    let life = world.start();
+
+    sleep(seconds(600)).await;
+    life.drain().await;
+
+    let succeeded = world.target.succeeded();
+    assert_eq!(succeeded.len(), 15, "{succeeded:?}");
+    let tried: BTreeSet<_> = world.target.delivered().into_iter().map(|record| record.body).collect();
+    let of_bad: Vec<_> = tried.iter().filter(|body| body.starts_with("bad")).collect();
+    assert_eq!(of_bad, ["bad-0"], "what comes after it waits");
 }
 
 /// Invariants 73, 96: a report is no failure of the function.
@@ -268,6 +344,38 @@ async fn a_source_that_answers_again_does_not_hide_that_nobody_takes_the_report(
         assert!(result.starts_with("PROBLEM: the destination refused"), "{result}");
     }
     life.drain().await;
+}
+
+/// Invariant 117: of deliveries each failed one counts, of records those that were told.
+#[tokio::test(start_paused = true)]
+async fn a_destination_is_counted_by_records_and_its_failures_by_deliveries() {
+    for (undeliverable, failed, told, dropped) in
+        [(Undeliverable::Keep, 3, 5, None), (Undeliverable::Drop, 1, 2, Some(3))]
+    {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _guard = metrics::set_default_local_recorder(&recorder); // this runtime has one thread
+        let world = World::of_stream(1).await.with_batch_size(3).with_destination(undeliverable);
+        let world = world.with_retries(Retries { maximum_attempts: Some(0), ..Retries::default() });
+        world.target.answer(failing_on(&["1", "4"]));
+        world.put(0..5, 1);
+        world.destination.hitch(failed, Hitch::Transient);
+        let shard = world.source.shard_of("key-0");
+        let life = world.start();
+
+        sleep(seconds(120)).await;
+        life.drain().await;
+
+        assert_eq!(world.source.covered(&shard, &world.checkpoint(&shard).await).len(), 5);
+        let by_type = format!("{{mapping=\"{MAPPING}\",destination_type=\"sqs\"}}");
+        for (metric, count) in
+            [("esmd_destination_failures_total", failed), ("esmd_records_delivered_to_destination_total", told)]
+        {
+            assert_eq!(lines(&recorder, metric), [format!("{metric}{by_type} {count}")]);
+        }
+        let dropped = dropped
+            .map(|count| format!("esmd_records_dropped_total{{mapping=\"{MAPPING}\",reason=\"retries\"}} {count}"));
+        assert_eq!(lines(&recorder, "esmd_records_dropped_total"), Vec::from_iter(dropped));
+    }
 }
 
 /// Invariant 85: AWS's own behaviour, if it is asked for.
