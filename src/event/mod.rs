@@ -37,3 +37,16 @@ pub fn payload<'a>(elements: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
     payload.extend_from_slice(SUFFIX);
     payload.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/semantics.md` 3 and 9 (invariant 39).
+    #[test]
+    fn elements_that_fill_a_batch_fill_the_largest_payload() {
+        let sizes = [1_000_000, 2, ELEMENT_BYTES_MAX - 1_000_002 - 3]; // and a comma each
+        let elements = sizes.map(|size| Bytes::from(vec![b'1'; size]));
+        assert_eq!(payload(elements.iter()).len(), PAYLOAD_BYTES_MAX);
+    }
+}

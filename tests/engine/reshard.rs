@@ -7,6 +7,7 @@ use esmd::mapping::StartingPosition;
 use crate::fakes::target::Answer;
 use crate::world::{World, seconds, sleep};
 
+/// Invariant 88
 #[tokio::test(start_paused = true)]
 async fn a_merged_shard_is_not_read_before_both_its_parents_are_settled_to_their_end() {
     let world = World::of_stream(2).await;
@@ -35,6 +36,7 @@ async fn a_merged_shard_is_not_read_before_both_its_parents_are_settled_to_their
     assert!(matches!(world.checkpoint(&child).await.up_to, UpTo::After(_)));
 }
 
+/// Invariant 88
 #[tokio::test(start_paused = true)]
 async fn a_parent_that_fails_holds_back_its_children() {
     let world = World::of_stream(1).await;
@@ -49,6 +51,24 @@ async fn a_parent_that_fails_holds_back_its_children() {
 
     assert_eq!(world.target.succeeded(), ["0", "1", "2", "3"]);
     world.assert_first_deliveries_in_order();
+}
+
+/// Invariant 89
+#[tokio::test(start_paused = true)]
+async fn siblings_of_a_split_run_side_by_side() {
+    let world = World::of_stream(1).await;
+    let siblings = world.source.split(&world.source.shard_of("key-0"));
+    for (number, shard) in siblings.iter().enumerate() {
+        world.source.put(&world.source.key_of(shard), &number.to_string());
+    }
+    world.target.answer(|_| Answer::succeed().after(seconds(30)));
+
+    let life = world.start();
+    world.until_delivered(0..2).await;
+    life.drain().await;
+
+    let [first, second] = &world.target.invocations()[..] else { panic!("one each") };
+    assert!(second.began_at < first.ended_at.unwrap(), "{second:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 use esmd::core::checkpoint::UpTo;
 use esmd::mapping::StartingPosition;
 
-use crate::fakes::target::Answer;
+use crate::fakes::target::{Answer, Invocation};
 use crate::world::{World, seconds, sleep};
 
-/// `docs/semantics.md` 6.4.
+/// `docs/semantics.md` 6.4 and 9 (invariant 66).
 #[tokio::test(start_paused = true)]
 async fn records_arrive_once_and_in_order_per_key_with_ten_lanes() {
     let world = World::of_stream(2).await.with_lanes(10).with_batch_size(5);
@@ -32,6 +32,31 @@ async fn records_arrive_once_and_in_order_per_key_with_ten_lanes() {
         let checkpoint = world.checkpoint(&shard).await;
         assert!(matches!(checkpoint.up_to, UpTo::After(_)) && checkpoint.settled_above.is_empty(), "{checkpoint:?}");
     }
+}
+
+/// `docs/semantics.md` 6.4 and 9 (invariants 65, 67).
+#[tokio::test(start_paused = true)]
+async fn a_shard_has_as_many_batches_at_once_as_it_has_lanes() {
+    let world = World::of_stream(2).await.with_lanes(3).with_batch_size(5);
+    world.target.answer(|_| Answer::succeed().after(seconds(1)));
+    world.put(0..200, 23);
+
+    let life = world.start();
+    world.until_delivered(0..200).await;
+    life.drain().await;
+
+    let invocations = world.target.invocations();
+    let shard_of = |invocation: &Invocation| {
+        let mut shards = invocation.records.iter().map(|record| world.source.shard_of(&record.key));
+        let first = shards.next().unwrap();
+        assert!(shards.all(|shard| shard == first), "{invocation:?}");
+        first
+    };
+    let beside = |one: &Invocation| {
+        let runs = |other: &&Invocation| other.began_at <= one.began_at && one.began_at < other.ended_at.unwrap();
+        invocations.iter().filter(runs).filter(|other| shard_of(other) == shard_of(one)).count()
+    };
+    assert_eq!(invocations.iter().map(beside).max(), Some(3));
 }
 
 /// `docs/semantics.md` 6.6: the same records again, later and later; other keys do not wait for them.
