@@ -1,9 +1,10 @@
 //! Failure records to a standard queue: one message each. Invariant: a queue is asked for by name and account only, so
 //! whatever host a server puts into its URL, requests go to the client's endpoint.
 
+use std::sync::OnceLock;
+
 use aws_sdk_sqs::Client;
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::sync::OnceCell;
 
 use super::errors::delivery_error;
 use super::{DeliveryError, Destination};
@@ -15,18 +16,24 @@ pub struct SqsDestination {
     client: Client,
     arn: DestinationArn,
     /// Known from the first delivery on: a queue keeps its URL.
-    url: OnceCell<String>,
+    url: OnceLock<String>,
 }
 
 impl SqsDestination {
     /// Does no I/O.
     #[must_use]
     pub fn new(client: Client, arn: DestinationArn) -> Self {
-        Self { client, arn, url: OnceCell::new() }
+        Self { client, arn, url: OnceLock::new() }
     }
 
     async fn send(&self, failure: &FailureRecord) -> Result<(), DeliveryError> {
-        let url = self.url.get_or_try_init(|| self.find()).await?;
+        let url = if let Some(url) = self.url.get() {
+            url
+        } else {
+            // Not one search for all: a lane would wait for those of the others before its own.
+            let found = self.find().await?;
+            self.url.get_or_init(|| found)
+        };
         let sent = self.client.send_message().queue_url(url).message_body(failure.message()).send().await;
         sent.map(drop).map_err(delivery_error)
     }

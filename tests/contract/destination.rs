@@ -21,6 +21,7 @@ use esmd::mapping::{
     Batching, EsmdSettings, EventSourceMapping, Retries, SourceSettings, StartingPosition, StreamKind, StreamSettings,
 };
 use serde_json::Value;
+use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use crate::fakes::destination::FakeDestination;
@@ -190,6 +191,22 @@ async fn each_refusal_has_its_meaning() {
             assert_eq!(matches!(error, DeliveryError::Transient(_)), transient, "{kind:?} {status} {code}: {error:?}");
             assert_eq!(host.requests().len(), 1, "{kind:?} {status} {code}");
         }
+    }
+}
+
+/// Or with a server that never answers, the last of ten lanes would be done minutes after the first.
+#[tokio::test]
+async fn no_delivery_waits_for_another() {
+    for kind in KINDS {
+        let host = Host::of_callers(2, 400, "InvalidParameter").await;
+        let place = Place::missing(&Server { address: Some(host.address.clone()), kind });
+        let (destination, failures) = (place.destination().await, [failure(), failure()]);
+
+        let answers = tokio::join!(destination.deliver(&failures[0]), destination.deliver(&failures[1]));
+
+        let (Err(DeliveryError::Refused(_)), Err(DeliveryError::Refused(_))) = answers else {
+            panic!("{kind:?}: {answers:?}")
+        };
     }
 }
 
@@ -373,8 +390,13 @@ struct Request {
 }
 
 impl Host {
-    /// The code stands wherever one of the three protocols looks for it.
     async fn start(status: u16, code: &'static str) -> Self {
+        Self::of_callers(1, status, code).await
+    }
+
+    /// Answers when so many ask at once. The code stands wherever one of the three protocols looks for it.
+    async fn of_callers(callers: usize, status: u16, code: &'static str) -> Self {
+        let meeting = Arc::new(Barrier::new(callers));
         let requests = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&requests);
         let answer = move |method: Method, uri: Uri, headers: HeaderMap| async move {
@@ -386,6 +408,7 @@ impl Host {
                 format!("<Error><Code>{code}</Code><Message>no</Message></Error>")
             };
             shared.lock().unwrap().push(Request { method, path: uri.path().to_owned(), headers });
+            meeting.wait().await;
             (StatusCode::from_u16(status).unwrap(), body)
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
