@@ -19,10 +19,31 @@ pub struct Shard {
     pub open: bool,
 }
 
+/// Who comes from whom, as listings told so far. A shard that is no longer listed does not say it any more, and may have
+/// to wait all the same: for a parent whose records are held (invariant 88).
+#[derive(Debug, Default)]
+pub struct Lineage(BTreeMap<ShardId, Vec<ShardId>>);
+
+impl Lineage {
+    /// Takes a complete listing and every stored row; remembers the parents of every shard that has either.
+    pub fn tree<'a>(
+        &mut self,
+        listed: Vec<Shard>,
+        rows: impl IntoIterator<Item = (&'a ShardId, &'a Checkpoint)>,
+    ) -> ShardTree {
+        let mut tree = ShardTree::new(listed, rows);
+        self.0.extend(tree.listed.values().map(|shard| (shard.id.clone(), shard.parents.clone())));
+        self.0.retain(|id, _| tree.listed.contains_key(id) || tree.ended.contains_key(id));
+        tree.parents.clone_from(&self.0);
+        tree
+    }
+}
+
 /// One complete listing beside the rows that the store has.
 #[derive(Debug)]
 pub struct ShardTree {
     listed: BTreeMap<ShardId, Shard>,
+    parents: BTreeMap<ShardId, Vec<ShardId>>,
     /// Whether each stored shard is settled to its end.
     ended: BTreeMap<ShardId, bool>,
 }
@@ -31,6 +52,7 @@ impl ShardTree {
     /// Takes a complete listing and every stored row.
     pub fn new<'a>(listed: Vec<Shard>, rows: impl IntoIterator<Item = (&'a ShardId, &'a Checkpoint)>) -> Self {
         Self {
+            parents: listed.iter().map(|shard| (shard.id.clone(), shard.parents.clone())).collect(),
             listed: listed.into_iter().map(|shard| (shard.id.clone(), shard)).collect(),
             ended: rows.into_iter().map(|(id, row)| (id.clone(), row.up_to == UpTo::Ended)).collect(),
         }
@@ -86,7 +108,7 @@ impl ShardTree {
     }
 
     fn parents(&self, id: &ShardId) -> impl Iterator<Item = &ShardId> {
-        self.listed.get(id).into_iter().flat_map(|shard| &shard.parents)
+        self.parents.get(id).into_iter().flatten()
     }
 }
 
@@ -119,6 +141,21 @@ mod tests {
         assert_eq!(names(&tree(listed.clone(), &[("b", UpTo::TrimHorizon)]).readable()), ["b"]);
         let unfinished = tree(listed, &[("a", UpTo::TrimHorizon), ("b", UpTo::TrimHorizon)]);
         assert_eq!(names(&unfinished.readable()), ["a"]);
+    }
+
+    /// Invariant 88: found by the simulation. A parent that still retried held back its child, until the child expired.
+    #[test]
+    fn a_shard_that_expired_still_waits_for_its_parent_and_holds_back_its_own_children() {
+        let listed = vec![shard("a", &[], false), shard("b", &["a"], false), shard("c", &["b"], true)];
+        let unread = |id: &str| (ShardId::new(id), Checkpoint::at(UpTo::TrimHorizon));
+        let rows = ["a", "b", "c"].map(unread);
+        let rows = || rows.iter().map(|(id, row)| (id, row));
+        let mut lineage = Lineage::default();
+        lineage.tree(listed, rows());
+
+        let tree = lineage.tree(vec![shard("c", &["b"], true)], rows());
+
+        assert_eq!(names(&tree.readable()), ["a"]);
     }
 
     /// Invariant 90, and `docs/semantics.md` 6.1.

@@ -1,6 +1,6 @@
 //! What the engine relies on when it reads a table's stream, shown on two servers of different habits: `DynamoDB` Local,
 //! whose times are whole minutes and whose region is its own, and ministack, whose sequence numbers begin with zeros.
-//! No server makes such a stream's shards roll; that is shown on the fake, by the suite for Kinesis.
+//! No server makes such a stream's shards roll, or trims one; that is shown on the fake, by the suite for Kinesis.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamStatus};
 use esmd::clock::Clock;
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::UpTo;
-use esmd::core::record::{Record, ShardId};
+use esmd::core::record::{PositionReset, Record, ShardId};
 use esmd::source::kinesis::{KinesisSource, Stream};
 use esmd::source::{Source, SourceError};
 use serde_json::Value;
@@ -25,7 +25,7 @@ use crate::stream::*;
 macro_rules! cases {
     (
         everywhere: $($all:ident)+; servers: $($served:ident)+; forgets: $($forgot:ident)+; reshards: $($split:ident)+;
-        vanishes: $($gone:ident)+;
+        vanishes: $($gone:ident)+; time: $($late:ident)+;
     ) => {
         mod kinesis_local {
             $(#[tokio::test] async fn $all() { super::$all(super::KINESIS_LOCAL).await; })+
@@ -40,8 +40,10 @@ macro_rules! cases {
         }
         mod fake {
             $(#[tokio::test(start_paused = true)] async fn $all() { super::$all(super::FAKE).await; })+
+            $(#[tokio::test(start_paused = true)] async fn $forgot() { super::$forgot(super::FAKE).await; })+
             $(#[tokio::test(start_paused = true)] async fn $split() { super::$split(super::FAKE).await; })+
             $(#[tokio::test(start_paused = true)] async fn $gone() { super::$gone(super::FAKE).await; })+
+            $(#[tokio::test(start_paused = true)] async fn $late() { super::$late(super::FAKE).await; })+
         }
     };
 }
@@ -61,7 +63,7 @@ cases!(
         a_listing_of_many_pages_is_whole
         the_stream_says_how_long_it_keeps_records
         a_stream_that_is_not_there_is_missing;
-    // ministack reads nothing after a number that it does not know, and the fake all that is greater.
+    // ministack reads nothing after a number that it does not know.
     forgets:
         a_position_that_is_unknown_reads_on_at_the_oldest_record
         a_stream_made_anew_under_its_name_is_read_from_its_oldest_record;
@@ -71,6 +73,15 @@ cases!(
         a_merged_shard_names_both_its_parents;
     vanishes:
         a_shard_that_vanishes_under_its_reader_is_missing;
+    // No server at hand shows these: none trims, rolls over, counts reads, or lets an iterator expire within a minute. The
+    // fake shows them as the rules say that they are; `source::polling` shows what the adapters do about the answers.
+    time:
+        a_position_whose_followers_were_trimmed_reads_on_at_the_oldest_record
+        an_iterator_that_stands_behind_all_that_was_trimmed_misses_nothing
+        the_end_of_a_shard_whose_last_records_were_trimmed_tells_of_the_gap
+        an_iterator_that_expired_is_replaced_at_its_position
+        a_shard_that_rolled_over_is_read_to_its_end_and_names_its_parent
+        readers_of_a_shard_share_its_limit;
 );
 
 /// `docs/semantics.md` 6.1: the mapping's beginning is the instant that was noted, not the first call.
@@ -193,6 +204,107 @@ async fn a_merged_shard_names_both_its_parents(server: KinesisServer) {
     assert_eq!(child.parents, parents);
 }
 
+/// `docs/semantics.md` 6.2, for a reader that lags and for one that comes later. The gap is told once.
+async fn a_position_whose_followers_were_trimmed_reads_on_at_the_oldest_record(server: KinesisServer) {
+    let stream = server.create(1).await;
+    let shard = stream.only_shard().await.id;
+    stream.put(0..3).await;
+    let mut receiver = stream.open_only(UpTo::TrimHorizon).await;
+    let read = read_until(&mut receiver, 3).await;
+    stream.put(3..8).await;
+
+    stream.trim(&shard, 2);
+
+    for mut reader in [receiver, stream.open_only(UpTo::After(position(&read[2]).clone())).await] {
+        let first = reader.receive(1).await.unwrap();
+        let then = reader.receive(100).await.unwrap();
+        assert_eq!((stream.numbers(&first.records), stream.numbers(&then.records)), (vec![6], vec![7]));
+        assert_eq!((first.reset, then.reset), (Some(PositionReset::Trimmed), None));
+    }
+}
+
+/// `docs/semantics.md` 6.2: only a new iterator needs the record that it follows.
+async fn an_iterator_that_stands_behind_all_that_was_trimmed_misses_nothing(server: KinesisServer) {
+    let stream = server.create(1).await;
+    let shard = stream.only_shard().await.id;
+    stream.put(0..3).await;
+    let mut receiver = stream.open_only(UpTo::TrimHorizon).await;
+    let read = read_until(&mut receiver, 3).await;
+    stream.trim(&shard, 0);
+    stream.put(3..4).await;
+
+    let at_work = receiver.receive(100).await.unwrap();
+    let new = stream.open_only(UpTo::After(position(&read[2]).clone())).await.receive(100).await.unwrap();
+
+    assert_eq!((stream.numbers(&at_work.records), at_work.reset), (vec![3], None));
+    assert_eq!((stream.numbers(&new.records), new.reset), (vec![3], Some(PositionReset::Trimmed)));
+}
+
+/// `docs/semantics.md` 6.2 and 6.3: nothing is left to read, and what was lost is told all the same.
+async fn the_end_of_a_shard_whose_last_records_were_trimmed_tells_of_the_gap(server: KinesisServer) {
+    let stream = server.create(1).await;
+    let shard = stream.only_shard().await.id;
+    stream.put(0..4).await;
+    let mut receiver = stream.open_only(UpTo::TrimHorizon).await;
+    assert_eq!(stream.numbers(&receiver.receive(2).await.unwrap().records), [0, 1]);
+
+    stream.split(&shard).await;
+    stream.trim(&shard, 0);
+
+    let last = receiver.receive(100).await.unwrap();
+    assert_eq!((last.records.len(), last.ended, last.reset), (0, true, Some(PositionReset::Trimmed)));
+}
+
+/// `docs/semantics.md` 6.2: whoever rested for longer than an iterator lives goes on where it stood.
+async fn an_iterator_that_expired_is_replaced_at_its_position(server: KinesisServer) {
+    let stream = server.create(1).await;
+    stream.put(0..3).await;
+    let mut receiver = stream.open_only(UpTo::TrimHorizon).await;
+    assert_eq!(stream.numbers(&receiver.receive(2).await.unwrap().records), [0, 1]);
+
+    tokio::time::sleep(Duration::from_mins(6)).await;
+    stream.put(3..4).await;
+
+    let read = read_until(&mut receiver, 2).await;
+    assert_eq!(stream.numbers(&read), [2, 3]);
+}
+
+/// `docs/semantics.md` 6.3: what a table's stream does every few hours.
+async fn a_shard_that_rolled_over_is_read_to_its_end_and_names_its_parent(server: KinesisServer) {
+    let stream = server.create(1).await;
+    let parent = stream.only_shard().await.id;
+    stream.put(0..4).await;
+    let mut receiver = stream.open_only(UpTo::TrimHorizon).await;
+    let mut read = receiver.receive(2).await.unwrap().records;
+
+    stream.roll_over(&parent);
+    stream.put(4..6).await;
+
+    read.extend(read_to_end(&mut receiver).await);
+    let shards = stream.source().shards().await.unwrap();
+    let [child] = shards.iter().filter(|shard| shard.open).collect::<Vec<_>>()[..] else { panic!("{shards:?}") };
+    assert_eq!(child.parents, [parent]);
+    assert_eq!(stream.numbers(&read), [0, 1, 2, 3]);
+    let of_child = read_until(&mut stream.open(&child.id, UpTo::TrimHorizon), 2).await;
+    assert_eq!(stream.numbers(&of_child), [4, 5]);
+}
+
+/// `docs/semantics.md` 6.2: five reads a second for all consumers together. A refused read leaves the position.
+async fn readers_of_a_shard_share_its_limit(server: KinesisServer) {
+    let stream = server.create(1).await.with_read_limit(5);
+    let shard = stream.only_shard().await.id;
+    stream.put(0..3).await;
+    let mut receiver = stream.open_only(UpTo::TrimHorizon).await;
+    stream.read_by_others(&shard, 4);
+
+    assert_eq!(stream.numbers(&receiver.receive(1).await.unwrap().records), [0]);
+    let refused = receiver.receive(1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    assert!(matches!(refused, Err(SourceError::Throttled(_))), "{refused:?}");
+    assert_eq!(stream.numbers(&receiver.receive(2).await.unwrap().records), [1, 2]);
+}
+
 /// `docs/semantics.md` 6.3: the shard is gone while its reader is at work.
 async fn a_shard_that_vanishes_under_its_reader_is_missing(server: KinesisServer) {
     let stream = server.create(1).await;
@@ -290,6 +402,35 @@ impl KinesisStream {
         }
     }
 
+    /// The fake; only it has what the servers do not show.
+    fn fake(&self) -> &FakeStream {
+        match self {
+            Self::Fake { stream, .. } => stream,
+            Self::Served { .. } => panic!("no server shows this"),
+        }
+    }
+
+    /// All records of a shard but the newest few are past their retention.
+    fn trim(&self, shard: &ShardId, kept: usize) {
+        self.fake().trim(shard, kept);
+    }
+
+    fn roll_over(&self, shard: &ShardId) {
+        self.fake().roll_over(shard);
+    }
+
+    fn with_read_limit(self, reads_max: usize) -> Self {
+        match self {
+            Self::Fake { clock, stream } => Self::Fake { clock, stream: stream.with_read_limit(Some(reads_max)) },
+            Self::Served { .. } => panic!("no server shows this"),
+        }
+    }
+
+    /// Other consumers read a shard so many times.
+    fn read_by_others(&self, shard: &ShardId, times: usize) {
+        (0..times).for_each(|_| self.fake().read_by_another(shard));
+    }
+
     fn now(&self) -> Timestamp {
         match self {
             Self::Served { .. } => now(),
@@ -307,6 +448,9 @@ impl KinesisStream {
 
     /// Deletes the stream and makes another of the same name.
     async fn make_anew(&self) {
+        if let Self::Fake { stream, .. } = self {
+            return stream.make_anew(1);
+        }
         let (client, arn) = self.served();
         client.delete_stream().stream_name(name(arn)).send().await.unwrap();
         while client.create_stream().stream_name(name(arn)).shard_count(1).send().await.is_err() {

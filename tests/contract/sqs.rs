@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::fakes;
-use crate::fakes::queue::{FakeQueue, QueueSettings};
+use crate::fakes::queue::{FakeQueue, Look, QueueSettings};
 
 const REGION: &str = "eu-west-1";
 const ACCOUNT: &str = "000000000000";
@@ -50,7 +50,7 @@ impl Server {
 
 /// Makes of each rule one test per server; of a shared one another on the fake, in virtual time.
 macro_rules! rules {
-    (shared: { $($shared:ident,)* } servers: { $($served:ident,)* }) => {
+    (shared: { $($shared:ident,)* } servers: { $($served:ident,)* } fake: { $($fake:ident,)* }) => {
         mod ministack {
             $(#[tokio::test] async fn $shared() { super::$shared(super::Server::ministack()).await; })*
             $(#[tokio::test] async fn $served() { super::$served(super::Server::ministack()).await; })*
@@ -61,6 +61,7 @@ macro_rules! rules {
         }
         mod fake {
             $(#[tokio::test(start_paused = true)] async fn $shared() { super::$shared(super::Server::fake()).await; })*
+            $(#[tokio::test(start_paused = true)] async fn $fake() { super::$fake(super::Server::fake()).await; })*
         }
     };
 }
@@ -77,6 +78,8 @@ rules! {
         a_message_left_alone_comes_back_under_a_new_receipt,
         a_receipt_that_is_none_is_never_taken_for_success,
         settlements_beyond_ten_are_answered_in_their_order,
+        a_message_received_too_often_goes_to_the_dead_letter_queue,
+        a_group_goes_on_when_its_first_message_went_to_the_dead_letter_queue,
     }
     servers: {
         a_message_is_rendered_as_it_was_sent,
@@ -85,6 +88,11 @@ rules! {
         a_receive_of_a_fifo_queue_brings_no_more_than_a_batch,
         a_window_asks_for_a_lease_that_outlasts_the_function,
         a_queue_that_does_not_exist_is_missing,
+    }
+    // No server repeats a message that is held, as SQS may, or tells a message's lease without receiving it.
+    fake: {
+        a_standard_queue_may_hand_out_what_somebody_holds,
+        a_look_agrees_with_what_receivers_see,
     }
 }
 
@@ -245,6 +253,74 @@ async fn a_message_left_alone_comes_back_under_a_new_receipt(server: Server) {
     let element: Value = serde_json::from_slice(&again.element).unwrap();
     assert_eq!(element["attributes"]["ApproximateReceiveCount"], "2");
     assert_eq!(source.settle(vec![delete(&again)]).await, [Settled::Confirmed]);
+}
+
+/// `docs/semantics.md` 9, invariant 56: the redrive policy takes what fails again and again.
+async fn a_message_received_too_often_goes_to_the_dead_letter_queue(server: Server) {
+    let queue = TestQueue::standard(&server, 1).await;
+    queue.set_redrive(2).await;
+    queue.send("x", None).await;
+    let mut receiver = queue.receiver(settings()).await;
+
+    for _ in 0..2 {
+        assert_eq!(body(&queue.receive_within(&mut *receiver, 5).await[0]), "x");
+    }
+
+    for _ in 0..3 {
+        assert!(receiver.receive(10).await.unwrap().records.is_empty());
+    }
+    assert_eq!(queue.dead().await, ["x"]);
+}
+
+/// `docs/semantics.md` 5: a group's next message comes when the one before it left its queue.
+async fn a_group_goes_on_when_its_first_message_went_to_the_dead_letter_queue(server: Server) {
+    let queue = TestQueue::fifo(&server, 1).await;
+    queue.set_redrive(1).await;
+    queue.send("a0", Some("a")).await;
+    queue.send("a1", Some("a")).await;
+    let mut receiver = queue.receiver(settings()).await;
+
+    assert_eq!(receiver.receive(1).await.unwrap().records.iter().map(body).collect::<Vec<_>>(), ["a0"]);
+    let next = queue.receive_within(&mut *receiver, 5).await;
+
+    assert_eq!(body(&next[0]), "a1");
+    assert_eq!(queue.dead().await, ["a0"]);
+}
+
+/// `docs/semantics.md` 4.2: at least once is all that a standard queue promises. The newer receipt is the one that counts.
+async fn a_standard_queue_may_hand_out_what_somebody_holds(server: Server) {
+    let queue = TestQueue::standard(&server, 30).await;
+    queue.send("x", None).await;
+    let source = queue.source(settings()).await;
+    let mut receiver = open(&*source);
+    let first = queue.receive_one(&mut *receiver).await;
+
+    queue.fake().repeat(message(&first).0);
+    let again = queue.receive_one(&mut *receiver).await;
+
+    assert_eq!(message(&again).0, message(&first).0);
+    assert_eq!(source.settle(vec![delete(&first)]).await, [Settled::Confirmed], "as SQS says it of any handle");
+    assert_eq!(queue.fake().left(), ["x"]);
+    assert_eq!(source.settle(vec![delete(&again)]).await, [Settled::Confirmed]);
+    assert!(queue.fake().left().is_empty());
+}
+
+/// What tests see of a message beside its receivers.
+async fn a_look_agrees_with_what_receivers_see(server: Server) {
+    let queue = TestQueue::standard(&server, 2).await;
+    queue.send("x", None).await;
+    let source = queue.source(settings()).await;
+    let mut receiver = open(&*source);
+    let first = queue.receive_one(&mut *receiver).await;
+    let look = || queue.fake().look(message(&first).0);
+
+    assert_eq!(look(), Some(Look { leased: true, receives: 1 }));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(look(), Some(Look { leased: false, receives: 1 }));
+    let again = queue.receive_one(&mut *receiver).await;
+    assert_eq!(look(), Some(Look { leased: true, receives: 2 }));
+    source.settle(vec![delete(&again)]).await;
+    assert_eq!(look(), None);
 }
 
 async fn a_deleted_message_does_not_come_back(server: Server) {
@@ -569,6 +645,46 @@ impl TestQueue {
         message.set_message_group_id(group.map(str::to_owned)).send().await.unwrap();
     }
 
+    /// From now on a message that was received this often goes to another queue.
+    async fn set_redrive(&self, receives_max: u32) {
+        if let Backing::Fake(queue) = &self.backing {
+            return queue.set_redrive(receives_max);
+        }
+        let (client, url) = self.served();
+        let name = self.dead_letter_name();
+        let mut create = client.create_queue().queue_name(&name);
+        if is_fifo(&name) {
+            create = create.attributes(QueueAttributeName::FifoQueue, "true");
+        }
+        create.send().await.unwrap();
+        let policy = json!({ "deadLetterTargetArn": arn(&name), "maxReceiveCount": receives_max });
+        let set = client.set_queue_attributes().queue_url(url);
+        set.attributes(QueueAttributeName::RedrivePolicy, policy.to_string()).send().await.unwrap();
+    }
+
+    /// The bodies that went to the other queue.
+    async fn dead(&self) -> Vec<String> {
+        if let Backing::Fake(queue) = &self.backing {
+            return queue.dead();
+        }
+        let settings = SqsSettings { arn: arn(&self.dead_letter_name()), ..settings() };
+        let source = SqsSource::open(self.served().0.clone(), settings, Clock::system()).await.unwrap();
+        open(&source).receive(10).await.unwrap().records.iter().map(body).collect()
+    }
+
+    fn dead_letter_name(&self) -> String {
+        let name = self.arn.rsplit(':').next().unwrap();
+        format!("dead-{name}")
+    }
+
+    /// The fake; only it has what the servers do not show.
+    fn fake(&self) -> &FakeQueue {
+        match &self.backing {
+            Backing::Fake(queue) => queue,
+            Backing::Served { .. } => panic!("no server shows this"),
+        }
+    }
+
     async fn source(&self, settings: SqsSettings) -> Arc<dyn Source> {
         if let Backing::Fake(queue) = &self.backing {
             return Arc::new(queue.clone().with_wait(settings.wait));
@@ -700,6 +816,10 @@ fn message(record: &Record) -> (&Arc<str>, &Receipt) {
 fn body(record: &Record) -> String {
     let element: Value = serde_json::from_slice(&record.element).unwrap();
     element["body"].as_str().unwrap().to_owned()
+}
+
+fn is_fifo(name: &str) -> bool {
+    name.ends_with(".fifo")
 }
 
 fn arn(name: &str) -> String {

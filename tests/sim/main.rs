@@ -15,6 +15,7 @@ mod many;
 mod oracle;
 mod plan;
 mod random;
+mod resets;
 mod run;
 mod scenarios;
 mod time;

@@ -27,6 +27,12 @@ pub struct Plan {
     pub lasts: Duration,
     /// Nothing is done twice: what succeeded is never invoked again.
     pub is_fair: bool,
+    /// Within one life a shard's consumer begins again only if it stalled.
+    pub is_steady: bool,
+    /// `Esmd.StallAfterSeconds`.
+    pub stall_after: Duration,
+    /// How often a shard may be read in a second.
+    pub reads_max: Option<usize>,
     /// Errors that the daemon may log, each by a part of its text.
     pub expects: Vec<&'static str>,
 }

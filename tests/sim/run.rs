@@ -14,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::fakes::wire::Wire;
 use crate::plan::{Lives, Plan};
 use crate::random::Random;
+use crate::resets::ResetsCounted;
 use crate::time::Time;
 use crate::trace::Trace;
 use crate::world::{Life, World};
@@ -54,7 +55,9 @@ impl Scenario {
             let mut random = Random::new(seed);
             let plan = (self.plan)(&mut random);
             let expects = plan.expects.clone();
-            let world = Arc::new(World::new(&plan, &mut random, time, trace).await);
+            let resets = ResetsCounted::default();
+            let _counting = metrics::set_default_local_recorder(&resets);
+            let world = Arc::new(World::new(&plan, &mut random, time, trace, resets.clone()).await);
             live(&world, plan, &mut random).await;
             judge_errors(&world, &expects);
             Report {
@@ -154,7 +157,7 @@ async fn become_calm(world: &World, daemon: &mut Daemon) {
     let goes_on = daemon.random.chance(700);
     let mut life = daemon.life.take().filter(|_| goes_on).unwrap_or_else(begin);
     let until = Instant::now() + CALM_MAX;
-    while let Some(unsettled) = world.oracle.unsettled(&world.rows().await) {
+    while let Some(unsettled) = world.oracle.unsettled(&world.rows().await).or_else(|| world.stalled()) {
         tokio::select! { biased;
             () = world.oracle.is_broken() => return life.crash().await,
             () = life.is_dead() => life = begin(),

@@ -15,6 +15,10 @@ pub struct Climate {
     pub fails: u64,
     pub unanswered: u64,
     pub panics: u64,
+    /// Invocations that are never answered. A real target's client gives up after a while; a broken one may not.
+    pub hangs: u64,
+    /// Deletes and returns that a queue refuses although the lease lives.
+    pub refuses: u64,
 }
 
 impl Climate {
@@ -24,7 +28,8 @@ impl Climate {
             late: random.within(0..=300),
             fails: random.within(0..=worst),
             unanswered: random.within(0..=worst),
-            panics: 0,
+            refuses: random.within(0..=worst),
+            ..Self::default()
         }
     }
 }
@@ -65,6 +70,8 @@ struct State {
     random: Random,
     climate: Climate,
     away: BTreeSet<Part>,
+    /// The source lets nobody in.
+    is_denied: bool,
     is_calm: bool,
     met: BTreeMap<String, u64>,
 }
@@ -72,13 +79,13 @@ struct State {
 impl Weather {
     pub fn new(random: Random, climate: Climate) -> Self {
         let (away, met) = (BTreeSet::new(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(State { random, climate, away, is_calm: false, met })))
+        Self(Arc::new(Mutex::new(State { random, climate, away, is_denied: false, is_calm: false, met })))
     }
 
     /// From now on nothing fails.
     pub fn calm_down(&self) {
         let mut state = self.state();
-        state.is_calm = true;
+        (state.is_calm, state.is_denied) = (true, false);
         state.away.clear();
     }
 
@@ -100,6 +107,24 @@ impl Weather {
         }
     }
 
+    /// From now on the source denies every call, or no longer.
+    pub fn set_denied(&self, denied: bool) {
+        let mut state = self.state();
+        state.is_denied = denied && !state.is_calm;
+    }
+
+    /// Whether the next invocation is never answered.
+    pub fn hangs(&self) -> bool {
+        let hangs = self.state().climate.hangs;
+        hangs > 0 && self.chance(hangs, "invocation never answered")
+    }
+
+    /// Whether the queue refuses the next settlement although the lease lives.
+    pub fn refuses(&self) -> bool {
+        let refuses = self.state().climate.refuses;
+        refuses > 0 && self.chance(refuses, "settlement refused")
+    }
+
     /// What becomes of the next call.
     pub fn strike(&self, part: Part, call: &str) -> Strike {
         let state = &mut *self.state();
@@ -116,6 +141,7 @@ impl Weather {
         let (draw, number) = (random.below(1_000), random.next());
         let Climate { fails, unanswered, panics, .. } = climate;
         strike.fate = match draw {
+            _ if state.is_denied && part == Part::Source => Fate::Fails(DENIED),
             _ if state.away.contains(&part) => Fate::Fails(number),
             _ if draw < fails => Fate::Fails(number),
             _ if draw < fails + unanswered => Fate::Unanswered,
@@ -169,3 +195,6 @@ impl State {
         }
     }
 }
+
+/// The number of the error by which a source denies a call.
+pub const DENIED: u64 = 1;

@@ -30,6 +30,7 @@ use crate::memory_store::MemoryStore;
 use crate::oracle::Oracle;
 use crate::plan::{FeedPlan, Plan};
 use crate::random::Random;
+use crate::resets::ResetsCounted;
 use crate::time::Time;
 use crate::trace::Trace;
 use crate::weather::Weather;
@@ -59,6 +60,8 @@ struct Daemon {
     /// Whether its configuration has the mapping at all.
     is_declared: bool,
     desired: watch::Sender<Desired>,
+    /// What its latest life shows.
+    board: Board,
     lives: u32,
     seed: u64,
 }
@@ -72,7 +75,7 @@ pub struct Life {
 }
 
 impl World {
-    pub async fn new(plan: &Plan, random: &mut Random, time: Time, trace: Trace) -> Self {
+    pub async fn new(plan: &Plan, random: &mut Random, time: Time, trace: Trace, resets: ResetsCounted) -> Self {
         let clock = time.world_clock();
         let (feed, oracle, source) = match &plan.feed {
             FeedPlan::Queue { fifo, visibility, wait, receives_max } => {
@@ -84,13 +87,14 @@ impl World {
                 }
                 let arn = arn.parse().unwrap();
                 let source = MappingOfQueue { arn, fifo: *fifo, maximum_concurrency: Some(plan.lanes) };
-                let oracle = Oracle::of_queue(queue.clone(), trace.clone());
+                let oracle = Oracle::of_queue(queue.clone(), trace.clone(), resets);
                 (Feed::Queue(queue), oracle, SourceSettings::Queue(source))
             }
             FeedPlan::Stream { kind, shards, starting_position } => {
                 let arn = "arn:aws:kinesis:eu-west-1:111111111111:stream/orders";
                 let stream = FakeStream::new(clock.clone(), arn, *shards).with_retention(plan.errors.retention);
-                let oracle = Oracle::of_stream(stream.clone(), trace.clone());
+                let stream = stream.with_read_limit(plan.reads_max);
+                let oracle = Oracle::of_stream(stream.clone(), trace.clone(), resets);
                 oracle.shards_made(&stream.open_shards(), &[]);
                 let source = StreamSettings {
                     arn: arn.parse().unwrap(),
@@ -109,13 +113,16 @@ impl World {
         if plan.is_fair {
             oracle.demand_fairness();
         }
+        if plan.is_steady {
+            oracle.demand_steadiness();
+        }
         let mapping = EventSourceMapping {
             source,
             function: "worker".parse().unwrap(),
             batching: Batching { size: plan.batch_size, window: plan.window },
             reports_failures: plan.errors.reports_failures,
             enabled: true,
-            esmd: EsmdSettings::default(),
+            esmd: EsmdSettings { stall_after: plan.stall_after, ..EsmdSettings::default() },
         };
         let store = Arc::new(MemoryStore::default());
         let document = serde_json::from_str("{}").unwrap();
@@ -131,8 +138,8 @@ impl World {
         let weather = Weather::new(random.fork(), plan.climate);
         let target = FakeTarget::new(clock.clone());
         plan.function.clone().teach(&target, random.fork(), weather.clone(), time.clone());
-        let (desired, lives, seed) = (watch::Sender::default(), 0, random.next());
-        let daemon = Mutex::new(Daemon { mapping, is_declared: true, desired, lives, seed });
+        let (desired, board, lives, seed) = (watch::Sender::default(), Board::default(), 0, random.next());
+        let daemon = Mutex::new(Daemon { mapping, is_declared: true, desired, board, lives, seed });
         let destination = FakeDestination::default();
         Self { time, clock, trace, weather, oracle, feed, target, destination, store, daemon }
     }
@@ -188,6 +195,42 @@ impl World {
         }
     }
 
+    /// Receives of this shard, or of the queue, that begin from now on are never answered.
+    pub fn silence(&self, shard: Option<&ShardId>) {
+        match (&self.feed, shard) {
+            (Feed::Stream(stream), Some(shard)) => {
+                stream.silence(shard);
+                self.oracle.silenced(shard, true);
+            }
+            (Feed::Queue(queue), _) => queue.set_silent(true),
+            (Feed::Stream(_), None) => {}
+        }
+    }
+
+    /// It answers what it is asked from now on.
+    pub fn answer_again(&self, shard: Option<&ShardId>) {
+        match (&self.feed, shard) {
+            (Feed::Stream(stream), Some(shard)) => {
+                stream.answer_again(shard);
+                self.oracle.silenced(shard, false);
+            }
+            (Feed::Queue(queue), _) => queue.set_silent(false),
+            (Feed::Stream(_), None) => {}
+        }
+    }
+
+    /// Which shards the daemon shows as stalled, in words.
+    pub fn stalled(&self) -> Option<String> {
+        let stalled = self.daemon().board.stalled_shards(MAPPING);
+        (!stalled.is_empty()).then(|| format!("{stalled:?} are shown as stalled"))
+    }
+
+    /// What the running life shows of the mapping; the number tells lives apart.
+    pub fn last_processing_result(&self) -> (u32, String) {
+        let daemon = self.daemon();
+        (daemon.lives, daemon.board.last_processing_result(MAPPING))
+    }
+
     /// Changes the configuration, of a running daemon too. `false` takes the mapping out of it.
     pub fn configure(&self, change: impl FnOnce(&mut EventSourceMapping) -> bool) {
         let mut daemon = self.daemon();
@@ -207,7 +250,9 @@ impl World {
         self.trace.say(|| format!("life {} begins", daemon.lives));
         let clock = self.time.daemon_clock();
         let clocks = (clock.clone(), self.clock.clone());
-        let link = Link::new(daemon.lives, clocks, wire, self.weather.clone(), self.oracle.clone());
+        let board = Board::default();
+        daemon.board = board.clone();
+        let link = Link::new(daemon.lives, clocks, wire, self.weather.clone(), self.oracle.clone(), board.clone());
         let link = Arc::new(link);
         let source: Arc<dyn Source> = match &self.feed {
             Feed::Queue(queue) => Arc::new(queue.clone()),
@@ -223,7 +268,7 @@ impl World {
             worker: "worker".to_owned(),
             shard_refresh: Duration::from_secs(10),
             seed: daemon.seed + u64::from(daemon.lives),
-            board: Board::default(),
+            board,
         };
         let (desired, wanted) = watch::channel(daemon.wanted());
         daemon.desired = desired;

@@ -60,7 +60,7 @@ pub(super) struct PollingReceiver<S> {
     failures: u32,
     /// When the last record that was handed out arrived; `None` before the first.
     last_arrived_at: Option<Timestamp>,
-    /// The next page with records begins at the oldest one, and why.
+    /// The next page with records begins at the oldest one, or the shard ends without any, and why.
     reset: Option<PositionReset>,
 }
 
@@ -162,11 +162,10 @@ impl<S: PolledShard> PollingReceiver<S> {
             self.position = UpTo::After(last.clone());
         }
         self.shard.skip_before_beginning(&mut records);
-        let reset = records.first().and_then(|first| {
-            let reset = self.reset.take()?;
+        let reset = if records.is_empty() && !ended { None } else { self.reset.take() };
+        if let (Some(_), Some(first)) = (reset, records.first()) {
             self.tell_gap(first.arrived_at);
-            Some(reset)
-        });
+        }
         self.last_arrived_at = records.last().map(|last| last.arrived_at).or(self.last_arrived_at);
         Ok(Received { records, behind_millis, ended, reset })
     }

@@ -36,6 +36,7 @@ macro_rules! cases {
             a_position_that_is_unknown_reads_on_at_the_oldest_record
             a_position_is_given_up_only_for_an_iterator_at_the_oldest_record
             a_new_beginning_is_told_with_the_first_records_that_come
+            a_shard_that_ends_without_the_records_it_had_tells_of_the_gap
             a_shard_ends_with_its_last_records_and_stays_ended
             a_shard_whose_checkpoint_says_ended_is_not_asked
             a_receive_never_asks_for_more_than_a_call_returns
@@ -208,6 +209,17 @@ pub async fn a_new_beginning_is_told_with_the_first_records_that_come(service: &
     }
 
     assert_eq!(resets, [false, true, false]);
+}
+
+/// `docs/semantics.md` 6.2: what was trimmed up to the end of a closed shard is a gap like any other.
+pub async fn a_shard_that_ends_without_the_records_it_had_tells_of_the_gap(service: &Service) {
+    let server = Server::start([refusal(400, service.unknown[0]), iterator("oldest"), service.page(&[], None)]).await;
+    let mut receiver = service.open(&server, after("101"));
+
+    let last = receiver.receive(10).await.unwrap();
+
+    assert!(last.ended && last.records.is_empty(), "{last:?}");
+    assert!(last.reset.is_some(), "{last:?}");
 }
 
 /// `docs/semantics.md` 6.2: no next iterator, null or missing, is the end of the shard.

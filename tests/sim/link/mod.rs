@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use esmd::clock::Clock;
 use esmd::connect::Connector;
 use esmd::destination::Destination;
+use esmd::engine::Board;
 use esmd::mapping::{EventSourceMapping, SourceSettings};
 use esmd::source::{Source, SourceError};
 use esmd::store::StateStore;
@@ -38,21 +39,28 @@ pub struct Link {
     pub wire: Wire,
     pub weather: Weather,
     pub oracle: Oracle,
+    /// What this life shows.
+    pub board: Board,
     world_clock: Clock,
     drain_ends_at: Mutex<Option<Instant>>,
     connections: AtomicU64,
 }
 
 impl Link {
-    pub fn new(life: u32, clocks: (Clock, Clock), wire: Wire, weather: Weather, oracle: Oracle) -> Self {
+    pub fn new(life: u32, clocks: (Clock, Clock), wire: Wire, weather: Weather, oracle: Oracle, board: Board) -> Self {
         let (clock, world_clock) = clocks;
         let (drain_ends_at, connections) = (Mutex::default(), AtomicU64::new(0));
-        Self { life, clock, wire, weather, oracle, world_clock, drain_ends_at, connections }
+        Self { life, clock, wire, weather, oracle, board, world_clock, drain_ends_at, connections }
     }
 
     /// From then on a running invocation may be given up.
     pub fn drain_ends_at(&self, at: Instant) {
         *self.drain_ends_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// Whether this life is over or about to end.
+    fn is_ending(&self) -> bool {
+        self.wire.has_been_cut() || self.drain_ends_at.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Whether the daemon may let go of an invocation that runs.

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Link;
 use crate::oracle::Terms;
-use crate::weather::{Fate, Part};
+use crate::weather::{DENIED, Fate, Part};
+use crate::world::MAPPING;
 
 pub struct SourceLink {
     inner: Arc<dyn Source>,
@@ -36,7 +37,13 @@ impl SourceLink {
 
     async fn settle_each(&self, settlements: Vec<Settlement>) -> Vec<Settled> {
         self.link.oracle.settling(self.link.life, &settlements);
-        let mut answers = self.inner.settle(settlements.clone()).await;
+        let mut answers = Vec::with_capacity(settlements.len());
+        for settlement in &settlements {
+            answers.push(match self.link.weather.refuses() {
+                true => Settled::Refused,
+                false => self.inner.settle(vec![settlement.clone()]).await.remove(0),
+            });
+        }
         for answer in &mut answers {
             if self.link.weather.chance(10, "settlement refused for a while") {
                 *answer = Settled::Failed;
@@ -67,14 +74,21 @@ impl Source for SourceLink {
             source: Arc::clone(&self.inner),
             link: Arc::clone(&self.link),
             terms: Terms::of(&self.mapping, *lock(&self.retention)),
+            patience: self.mapping.esmd.stall_after + self.inner.poll_time(),
             shard: shard.clone(),
             position: from.up_to.clone(),
             is_stale: false,
+            repeats_from: None,
+            tells_reset: false,
         })
     }
 
     fn receive_max(&self) -> usize {
         self.receive_max
+    }
+
+    fn poll_time(&self) -> Duration {
+        self.inner.poll_time()
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
@@ -89,17 +103,28 @@ struct ReceiverLink {
     source: Arc<dyn Source>,
     link: Arc<Link>,
     terms: Terms,
+    /// How long the daemon waits for an answer.
+    patience: Duration,
     shard: ShardId,
     /// After the last answer that the daemon has.
     position: UpTo,
     /// The inner reader may stand elsewhere.
     is_stale: bool,
+    /// The next answer begins anew at this position, which lies before the reader's.
+    repeats_from: Option<UpTo>,
+    /// The last answer that the daemon got told it of a gap.
+    tells_reset: bool,
 }
 
 impl ReceiverLink {
     async fn read(&mut self, max: usize) -> Result<Received, SourceError> {
-        if std::mem::replace(&mut self.is_stale, true) {
-            self.inner = self.source.open(&self.shard, &Checkpoint::at(self.position.clone()));
+        if std::mem::take(&mut self.tells_reset) {
+            self.link.oracle.reset_was_heard();
+        }
+        let repeats_from = self.repeats_from.take();
+        if std::mem::replace(&mut self.is_stale, true) || repeats_from.is_some() {
+            let position = repeats_from.clone().unwrap_or_else(|| self.position.clone());
+            self.inner = self.source.open(&self.shard, &Checkpoint::at(position));
         }
         let link = Arc::clone(&self.link);
         let strike = link.weather.strike(Part::Source, "receive");
@@ -114,11 +139,17 @@ impl ReceiverLink {
         }
         let fewer = link.weather.chance(200, "receive brings fewer");
         let asked = if fewer { 1 + usize::try_from(link.weather.below(max as u64)).unwrap() } else { max };
-        let received = self.inner.receive(asked).await?;
+        let mut received = self.inner.receive(asked).await?;
+        if repeats_from.is_some() && received.reset.is_some() {
+            // A reader goes on where it stands. Only what repeats itself here asks for records that are gone.
+            self.inner = self.source.open(&self.shard, &Checkpoint::at(self.position.clone()));
+            received = self.inner.receive(asked).await?;
+        }
         if strike.fate == Fate::Unanswered {
             return Err(error(None));
         }
         let received = self.answer(received, strike.after).await;
+        self.tells_reset = received.reset.is_some();
         link.oracle.received(&self.shard, &received, max, self.terms, link.clock.now());
         Ok(received)
     }
@@ -141,9 +172,8 @@ impl ReceiverLink {
             }
         }
         self.is_stale = false;
-        if link.weather.chance(20, "page repeated") {
-            self.is_stale = true; // the position stays behind what was given
-            return received;
+        if received.reset.is_none() && link.weather.chance(20, "page repeated") {
+            self.repeats_from = Some(self.position.clone());
         }
         if let Some(Origin::Position(last)) = received.records.last().map(|record| &record.origin) {
             self.position = UpTo::After(last.clone());
@@ -160,7 +190,53 @@ impl ReceiverLink {
 
 impl Receiver for ReceiverLink {
     fn receive(&mut self, max: usize) -> BoxFuture<'_, Result<Received, SourceError>> {
-        Box::pin(self.read(max))
+        let asked = Asked::new(self);
+        Box::pin(async move {
+            let received = self.read(max).await;
+            asked.answered();
+            received
+        })
+    }
+}
+
+/// A receive that owes its answer. One that is silent for too long is given up, and its shard shown as stalled
+/// (`docs/architecture.md` 6).
+struct Asked {
+    link: Arc<Link>,
+    shard: ShardId,
+    since: Instant,
+    patience: Duration,
+    /// Until the consumer has drained, or was cut off.
+    ends_within: Duration,
+    is_answered: bool,
+}
+
+impl Asked {
+    fn new(receiver: &ReceiverLink) -> Self {
+        let (link, shard, patience) = (Arc::clone(&receiver.link), receiver.shard.clone(), receiver.patience);
+        let is_queue = link.oracle.is_of_queue();
+        let ends_within = if is_queue { QUEUE_ENDS_WITHIN } else { STREAM_ENDS_WITHIN };
+        Self { link, shard, since: Instant::now(), patience, ends_within, is_answered: false }
+    }
+
+    fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let (link, shard, waited) = (&self.link, &self.shard, self.since.elapsed());
+        if waited < self.patience {
+            return;
+        }
+        if waited > self.patience + self.ends_within {
+            link.oracle.object(format!("{shard}: a receive waited for {waited:?}, and its consumer went on with it"));
+        }
+        let is_shown = link.board.stalled_shards(MAPPING).contains(shard);
+        if !self.is_answered && !is_shown && !link.is_ending() && link.oracle.is_steady() {
+            link.oracle.object(format!("{shard}: a receive was given up after {waited:?}, and no stall is shown"));
+        }
     }
 }
 
@@ -173,11 +249,15 @@ pub fn error(number: Option<u64>) -> SourceError {
     let cause = "the weather".into();
     match number.map(|number| number % 4) {
         Some(0) => SourceError::Throttled(cause),
-        Some(1) => SourceError::Denied(cause),
+        Some(DENIED) => SourceError::Denied(cause),
         Some(2) => SourceError::Missing(cause),
         Some(_) | None => SourceError::Transient(cause),
     }
 }
 
+/// The daemon looks once a second, and gives up a stream's receive at once.
+const STREAM_ENDS_WITHIN: Duration = Duration::from_secs(10);
+/// A queue's receive is awaited as long as an invocation may run, and then for half a minute.
+const QUEUE_ENDS_WITHIN: Duration = Duration::from_secs(200);
 /// The adapter's margin is a tenth of a lease; an answer that is late by one of so many parts is covered by it.
 const LEASE_PARTS_LATE: u32 = 20;

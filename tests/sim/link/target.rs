@@ -50,6 +50,9 @@ impl TargetLink {
                 began()
             }
         };
+        if link.weather.hangs() {
+            std::future::pending::<()>().await;
+        }
         let reply = match strike.fate {
             Fate::Panics => link.panic(),
             Fate::Fails(number) => refused(number),

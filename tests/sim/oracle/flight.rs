@@ -3,6 +3,7 @@
 use esmd::core::outcome::Outcome;
 use esmd::event::response::Reply;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Terms;
 use crate::fakes::target::Delivered;
@@ -18,6 +19,7 @@ pub struct Flight {
     pub connection: Connection,
     pub terms: Terms,
     pub records: Vec<Carried>,
+    pub began_at: Instant,
 }
 
 /// A record in an invocation. Its number is its body.

@@ -9,6 +9,7 @@ mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
@@ -17,6 +18,7 @@ use esmd::core::settlement::{Settled, Settlement};
 use esmd::event::failure::FailureRecord;
 use esmd::event::response::Reply;
 use esmd::store::{Lease, LeaseRow};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::flight::{Carried, Flight, Heard, listed};
@@ -27,6 +29,7 @@ pub use self::terms::Terms;
 use crate::fakes::queue::FakeQueue;
 use crate::fakes::stream::FakeStream;
 use crate::fakes::target::Delivered;
+use crate::resets::ResetsCounted;
 use crate::trace::Trace;
 
 #[derive(Clone)]
@@ -43,12 +46,25 @@ struct State {
     verdict: Verdict,
     /// Nothing that succeeded may be invoked again.
     is_fair: bool,
+    /// A shard's consumer begins again within a life only if it stalled.
+    is_steady: bool,
     sent: usize,
     begun: u64,
     flights: BTreeMap<FlightId, Flight>,
     /// Lives that met a bug of an adapter: their consumers let go of everything.
     panicked: BTreeSet<u32>,
+    resets: Resets,
     book: Book,
+}
+
+/// Gaps that the source told of.
+struct Resets {
+    /// Answers that the daemon was given.
+    told: u64,
+    /// Those that it has surely seen: it asked again after them.
+    heard: u64,
+    /// What it counted.
+    counted: ResetsCounted,
 }
 
 enum Book {
@@ -57,17 +73,26 @@ enum Book {
 }
 
 impl Oracle {
-    pub fn of_queue(queue: FakeQueue, trace: Trace) -> Self {
-        Self::new(Book::Queue(QueueBook::new(queue)), trace)
+    pub fn of_queue(queue: FakeQueue, trace: Trace, resets: ResetsCounted) -> Self {
+        Self::new(Book::Queue(QueueBook::new(queue)), trace, resets)
     }
 
-    pub fn of_stream(stream: FakeStream, trace: Trace) -> Self {
-        Self::new(Book::Stream(StreamBook::new(stream)), trace)
+    pub fn of_stream(stream: FakeStream, trace: Trace, resets: ResetsCounted) -> Self {
+        Self::new(Book::Stream(StreamBook::new(stream)), trace, resets)
     }
 
-    fn new(book: Book, trace: Trace) -> Self {
-        let (flights, panicked) = (BTreeMap::new(), BTreeSet::new());
-        let state = State { verdict: Ok(()), is_fair: false, sent: 0, begun: 0, flights, panicked, book };
+    fn new(book: Book, trace: Trace, counted: ResetsCounted) -> Self {
+        let state = State {
+            verdict: Ok(()),
+            is_fair: false,
+            is_steady: false,
+            sent: 0,
+            begun: 0,
+            flights: BTreeMap::new(),
+            panicked: BTreeSet::new(),
+            resets: Resets { told: 0, heard: 0, counted },
+            book,
+        };
         Self { state: Arc::new(Mutex::new(state)), trace, broken: CancellationToken::new() }
     }
 
@@ -83,6 +108,19 @@ impl Oracle {
     /// From now on nothing that succeeded may be invoked again.
     pub fn demand_fairness(&self) {
         self.state().is_fair = true;
+    }
+
+    /// From now on a shard's consumer begins again within a life only if it stalled.
+    pub fn demand_steadiness(&self) {
+        self.state().is_steady = true;
+    }
+
+    pub fn is_steady(&self) -> bool {
+        self.state().is_steady
+    }
+
+    pub fn is_of_queue(&self) -> bool {
+        matches!(self.state().book, Book::Queue(_))
     }
 
     /// How many records were sent so far: the next one's number.
@@ -142,6 +180,12 @@ impl Oracle {
         self.state().stream().trimmed(numbers);
     }
 
+    /// The source no longer answers for this shard, or does again.
+    pub fn silenced(&self, shard: &ShardId, is_silent: bool) {
+        self.trace.say(|| format!("{shard} is silent: {is_silent}"));
+        self.state().stream().silenced(shard, is_silent);
+    }
+
     /// The clock of the daemon's machine leaps from now on.
     pub fn clock_leaps(&self) {
         if let Some(stream) = self.state().stream_if_any() {
@@ -168,11 +212,23 @@ impl Oracle {
             if received.records.len() > max {
                 return Err(format!("the world is wrong: {} records, {max} asked", received.records.len()));
             }
-            let State { flights, book, .. } = state;
+            let State { flights, resets, book, .. } = state;
+            if let Some(reset) = received.reset {
+                self.trace.say(|| format!("{shard} goes on at its oldest record: {reset:?}"));
+                resets.told += 1;
+            }
             match book {
                 Book::Queue(queue) => queue.received(received, terms, now, flights),
                 Book::Stream(stream) => stream.received(shard, received, terms, now),
             }
+        });
+    }
+
+    /// The daemon asks again after an answer that told of a gap.
+    pub fn reset_was_heard(&self) {
+        self.judge(|state| {
+            state.resets.heard += 1;
+            state.resets.judge()
         });
     }
 
@@ -184,7 +240,7 @@ impl Oracle {
             id = FlightId(state.begun);
             self.trace.say(|| format!("life {} invokes #{} {}", connection.0, id.0, listed(&records)));
             let verdict = state.judge_begin(connection, terms, &records, now);
-            state.flights.insert(id, Flight { connection, terms, records });
+            state.flights.insert(id, Flight { connection, terms, records, began_at: Instant::now() });
             verdict
         });
         id
@@ -205,14 +261,18 @@ impl Oracle {
     }
 
     /// The daemon let go of an invocation before its answer: it has to be dead, at the end of its drain, or without
-    /// the lease.
+    /// the lease; or the invocation ran for longer than any may, and held up its consumer.
     pub fn given_up(&self, id: FlightId, may: bool) {
         self.judge(|state| {
             let Some(flight) = state.flights.remove(&id) else { return Ok(()) };
             let (life, number) = (flight.connection.0, flight.records[0].number);
             self.trace.say(|| format!("life {life} gives up #{}", id.0));
             let lost = matches!(&mut state.book, Book::Stream(stream) if stream.is_lease_lost(number));
-            if may || lost || state.panicked.contains(&life) {
+            let is_overdue = flight.began_at.elapsed() >= INVOCATION_MAX;
+            if is_overdue && let Book::Stream(stream) = &mut state.book {
+                stream.stalled(number);
+            }
+            if may || lost || is_overdue || state.panicked.contains(&life) {
                 return Ok(());
             }
             Err(format!("invocation #{} was given up for no reason", id.0))
@@ -257,10 +317,15 @@ impl Oracle {
         self.trace
             .say(|| format!("life {life} claims {} in epoch {} at {}", lease.shard, lease.epoch, checkpoint.up_to));
         self.judge(|state| {
-            let State { flights, book, .. } = state;
+            let State { flights, is_steady, book, .. } = state;
             match book {
                 Book::Queue(queue) => queue.claimed(),
-                Book::Stream(stream) => stream.claimed(life, lease, checkpoint, flights)?,
+                Book::Stream(stream) => {
+                    if *is_steady {
+                        stream.judge_beginning(life, lease)?;
+                    }
+                    stream.claimed(life, lease, checkpoint, flights)?;
+                }
             }
             Ok(())
         });
@@ -309,9 +374,12 @@ impl Oracle {
 impl Oracle {
     /// Whatever was sent was delivered, waits at its source, or went where its queue sends what fails.
     pub fn judge_losses(&self, rows: &[LeaseRow]) {
-        self.judge(|state| match &mut state.book {
-            Book::Queue(queue) => queue.judge_losses(),
-            Book::Stream(stream) => stream.judge_losses(rows),
+        self.judge(|state| {
+            state.resets.judge()?;
+            match &mut state.book {
+                Book::Queue(queue) => queue.judge_losses(),
+                Book::Stream(stream) => stream.judge_losses(rows),
+            }
         });
     }
 
@@ -392,6 +460,20 @@ impl State {
     }
 }
 
+impl Resets {
+    /// `docs/semantics.md` 6.2: each gap that the daemon was told of is counted, and no other.
+    fn judge(&self) -> Verdict {
+        let (Self { told, heard, .. }, counted) = (self, self.counted.get());
+        if counted < *heard || counted > *told {
+            return Err(format!("{told} gaps were told, {heard} of them surely heard, and {counted} counted"));
+        }
+        Ok(())
+    }
+}
+
 fn names(shards: &[ShardId]) -> String {
     shards.iter().map(ShardId::as_str).collect::<Vec<_>>().join(" ")
 }
+
+/// The fakes' function has a timeout of 3 s; two minutes more are within an invocation's time (`docs/architecture.md` 6).
+const INVOCATION_MAX: Duration = Duration::from_secs(123);

@@ -58,6 +58,11 @@ struct ShardBook {
     is_ended: bool,
     /// All of it and of its parents is done, for good.
     is_complete: bool,
+    /// The source does not answer for it.
+    is_silent: bool,
+    /// The life that claimed it last, and whether its consumer has had a reason to begin again since.
+    claimed_in: u32,
+    has_stalled: bool,
     /// The latest epoch that a daemon knows of.
     epoch: u64,
     lost_epochs: BTreeSet<u64>,
@@ -68,6 +73,8 @@ struct ShardBook {
 #[derive(Default)]
 struct Reading {
     began_at: Option<Checkpoint>,
+    /// The place of the last record read; `None`: it follows none.
+    read_up_to: Option<u64>,
     terms: Option<Terms>,
     received: BTreeSet<usize>,
     /// Received, and not known to have succeeded or to be given up.
@@ -132,11 +139,15 @@ impl StreamBook {
 
     /// It is done, or may have been given up by now and nobody was to be told.
     fn may_be_done(&self, number: usize) -> bool {
+        self.is_done(number) || self.may_be_given_up(number)
+    }
+
+    /// It may have been given up by now without a word.
+    fn may_be_given_up(&self, number: usize) -> bool {
         let reading = &self.shards[self.shard_of(number)].reading;
-        self.is_done(number)
-            || reading.terms.is_some_and(|terms| {
-                reading.held.contains(&number) && reading.parts.may_be_given_up(number, terms, self.now, self)
-            })
+        reading.terms.is_some_and(|terms| {
+            reading.held.contains(&number) && reading.parts.may_be_given_up(number, terms, self.now, self)
+        })
     }
 
     /// `docs/semantics.md` 9, invariants 90 and 95.
@@ -177,9 +188,31 @@ impl StreamBook {
         if lease.epoch <= shard.epoch {
             return Err(format!("the world is wrong: {} is claimed in epoch {} again", lease.shard, lease.epoch));
         }
-        shard.epoch = lease.epoch;
-        shard.reading = Reading { began_at: Some(checkpoint.clone()), ..Reading::default() };
+        (shard.epoch, shard.claimed_in, shard.has_stalled) = (lease.epoch, life, shard.is_silent);
+        let read_up_to = match &checkpoint.up_to {
+            UpTo::After(position) => Some(place(position)),
+            UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) | UpTo::Ended => None,
+        };
+        shard.reading = Reading { began_at: Some(checkpoint.clone()), read_up_to, ..Reading::default() };
         Ok(())
+    }
+
+    pub fn silenced(&mut self, id: &ShardId, is_silent: bool) {
+        let shard = self.shards.entry(id.clone()).or_default();
+        shard.is_silent = is_silent;
+        shard.has_stalled |= is_silent;
+    }
+
+    /// The consumer that has this record had an invocation that was not answered within its time.
+    pub fn stalled(&mut self, number: usize) {
+        let id = self.records[number].shard.clone();
+        self.shards.entry(id).or_default().has_stalled = true;
+    }
+
+    /// Only a consumer that stalled begins again within its life.
+    pub fn judge_beginning(&self, life: u32, lease: &Lease) -> Verdict {
+        let again = self.shards.get(&lease.shard).filter(|shard| shard.claimed_in == life && !shard.has_stalled);
+        again.map_or(Ok(()), |_| Err(format!("{} begins again in life {life}, and did not stall", lease.shard)))
     }
 
     pub fn lease_lost(&mut self, lease: &Lease) {
@@ -195,8 +228,13 @@ impl StreamBook {
     /// `docs/architecture.md` 5, invariant 4: what is held never exceeds the capacity.
     pub fn received(&mut self, id: &ShardId, received: &Received, terms: Terms, now: Timestamp) -> Verdict {
         self.now = now;
+        self.judge_gap(id, received)?;
         let shard = self.shards.entry(id.clone()).or_default();
         shard.reading.terms = Some(terms);
+        let last = received.records.last().map(|record| &record.origin);
+        if let Some(Origin::Position(last)) = last {
+            shard.reading.read_up_to = shard.reading.read_up_to.max(Some(place(last)));
+        }
         for record in &received.records {
             let Origin::Position(position) = &record.origin else { return Err("a message in a stream".to_owned()) };
             let place = place(position);
@@ -214,6 +252,31 @@ impl StreamBook {
             if held > capacity {
                 return Err(format!("{id}: {held} records are held, {capacity} at most"));
             }
+        }
+        Ok(())
+    }
+
+    /// `docs/semantics.md` 6.2: reading goes on at the next record that is there, and a gap is told where something was
+    /// trimmed after the last record read, and nowhere else. Who follows no record misses nothing.
+    fn judge_gap(&self, id: &ShardId, received: &Received) -> Verdict {
+        let Some(shard) = self.shards.get(id) else { return Ok(()) };
+        let Some(read_up_to) = shard.reading.read_up_to else { return Ok(()) };
+        let at = |of: u64| shard.numbers.partition_point(|number| self.records[*number].place < of);
+        let last = shard.numbers.get(at(read_up_to)).filter(|last| self.records[**last].place == read_up_to);
+        if received.reset.is_some() && last.is_none_or(|last| !self.records[*last].trimmed) {
+            return Err(format!("{id}: a gap is told after {last:?}, and nothing was trimmed"));
+        }
+        let next = match received.records.first().map(|record| &record.origin) {
+            Some(Origin::Position(first)) => at(place(first)),
+            _ if received.ended => shard.numbers.len(),
+            _ => return Ok(()),
+        };
+        let passed = shard.numbers.get(at(read_up_to + 1)..next).unwrap_or_default();
+        if let Some(number) = passed.iter().find(|number| !self.records[**number].trimmed) {
+            return Err(format!("{id}: {number} is passed over"));
+        }
+        if !passed.is_empty() && received.reset.is_none() {
+            return Err(format!("{id}: {passed:?} were trimmed, and no gap is told"));
         }
         Ok(())
     }

@@ -3,7 +3,9 @@
 
 mod errors;
 mod machines;
+mod positions;
 mod queues;
+mod stalls;
 mod streams;
 
 use std::time::Duration;
@@ -12,7 +14,8 @@ use esmd::mapping::on_failure::Undeliverable;
 use esmd::mapping::{Retries, StartingPosition, StreamKind};
 
 use crate::actors::{
-    Actor, Clockmaker, Hitches, Operator, Outages, Producer, Repeater, Resharder, Retention, Rival, Rollover, Usurper,
+    Actor, Clockmaker, Gatekeeper, Hitches, Operator, Outages, Producer, Reader, Repeater, Resharder, Retention, Rival,
+    Rollover, Silencer, Usurper,
 };
 use crate::plan::{Errors, FeedPlan, Habits, Lives, Plan};
 use crate::random::Random;
@@ -38,6 +41,11 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "outlived", plan: errors::outlived },
     Scenario { name: "clocks", plan: machines::clocks },
     Scenario { name: "adapter-bugs", plan: machines::adapter_bugs },
+    Scenario { name: "trimmed", plan: positions::trimmed },
+    Scenario { name: "denied", plan: positions::denied },
+    Scenario { name: "crowded", plan: positions::crowded },
+    Scenario { name: "silent-source", plan: stalls::silent_source },
+    Scenario { name: "silent-function", plan: stalls::silent_function },
 ];
 
 /// A queue, its producer and lives of a daemon, in some weather.
@@ -59,6 +67,9 @@ fn a_queue(random: &mut Random, fifo: bool) -> Plan {
         actors: vec![producer(random)],
         lasts: seconds(random.within(60..=1_800)),
         is_fair: false,
+        is_steady: false,
+        stall_after: seconds(300),
+        reads_max: None,
         expects: vec![],
     }
 }

@@ -1,7 +1,10 @@
-//! A stream in memory: shards that split, merge, lose their oldest records and vanish, and readers that poll them
-//! (`docs/semantics.md` 6.1 to 6.3).
+//! A stream in memory: shards that split, merge, roll over, lose their oldest records and vanish, and readers that poll
+//! them by iterators that expire (`docs/semantics.md` 6.1 to 6.3).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod log;
+mod reader;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,14 +12,14 @@ use std::time::Duration;
 use esmd::clock::Clock;
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
-use esmd::core::record::{OrderingKey, Origin, Received, Record, SequenceNumber, ShardId};
+use esmd::core::record::{SequenceNumber, ShardId};
 use esmd::core::settlement::{Settled, Settlement};
 use esmd::core::shards::Shard;
-use esmd::event::kinesis::{Renderer, StreamRecord};
 use esmd::source::{Receiver, Source, SourceError};
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
 
+use self::log::{Kept, Log, Page};
+use self::reader::ShardReceiver;
 use super::{Fault, Faults, lock};
 
 /// The fake.
@@ -27,6 +30,8 @@ pub struct FakeStream {
     poll_interval: Duration,
     /// How long it says that it keeps records.
     retention: Option<Duration>,
+    /// How often a shard may be read in a second, by all its readers together.
+    reads_max: Option<usize>,
     state: Arc<Mutex<State>>,
 }
 
@@ -42,24 +47,6 @@ struct State {
     silent: BTreeSet<ShardId>,
 }
 
-/// One shard.
-struct Log {
-    parents: Vec<ShardId>,
-    /// Which keys it takes, by their hash.
-    hashes: RangeInclusive<u64>,
-    open: bool,
-    closed_at: Option<Timestamp>,
-    records: VecDeque<Kept>,
-}
-
-#[derive(Clone)]
-struct Kept {
-    sequence_number: SequenceNumber,
-    key: String,
-    data: String,
-    arrived_at: Timestamp,
-}
-
 impl FakeStream {
     /// A stream whose shards share the keys evenly.
     pub fn new(clock: Clock, arn: &str, shards: u64) -> Self {
@@ -69,7 +56,8 @@ impl FakeStream {
             let last = if number + 1 == shards { u64::MAX } else { (number + 1) * width - 1 };
             lock(&state).add(Vec::new(), number * width..=last);
         }
-        Self { clock, arn: arn.into(), poll_interval: Duration::from_secs(1), retention: None, state }
+        let poll_interval = Duration::from_secs(1);
+        Self { clock, arn: arn.into(), poll_interval, retention: None, reads_max: None, state }
     }
 
     /// How long a reader leaves a shard alone after it found nothing more.
@@ -80,6 +68,24 @@ impl FakeStream {
     /// The same stream that says how long it keeps records. It keeps them until [`FakeStream::expire`].
     pub fn with_retention(self, retention: Option<Duration>) -> Self {
         Self { retention, ..self }
+    }
+
+    /// The same stream that answers so many reads of a shard a second, and refuses all beyond that.
+    pub fn with_read_limit(self, reads_max: Option<usize>) -> Self {
+        Self { reads_max, ..self }
+    }
+
+    /// Another consumer reads this shard, which counts against the shard's limit.
+    pub fn read_by_another(&self, shard: &ShardId) {
+        if let Some(log) = lock(&self.state).shards.get_mut(shard) {
+            _ = log.count_read(self.reads_max);
+        }
+    }
+
+    /// Another stream under the same name: so many shards, no records, and numbers from the beginning.
+    pub fn make_anew(&self, shards: u64) {
+        let anew = Self::new(self.clock.clone(), &self.arn, shards);
+        *lock(&self.state) = std::mem::take(&mut *lock(&anew.state));
     }
 
     pub fn put(&self, key: &str, data: &str) {
@@ -178,7 +184,7 @@ impl FakeStream {
         let mut gone = Vec::new();
         for log in state.shards.values_mut() {
             let kept = log.records.partition_point(|record| record.arrived_at < before);
-            gone.extend(log.records.drain(..kept).map(|record| record.data));
+            gone.extend(log.trim(kept).into_iter().map(|record| record.data));
         }
         state.shards.retain(|_, log| {
             log.open || !log.records.is_empty() || log.closed_at.is_none_or(|closed_at| closed_at >= before)
@@ -189,8 +195,8 @@ impl FakeStream {
     /// The shard's records past their retention are gone: all but the newest few.
     pub fn trim(&self, shard: &ShardId, kept: usize) {
         let mut state = lock(&self.state);
-        let records = &mut state.shards.get_mut(shard).unwrap().records;
-        records.drain(..records.len().saturating_sub(kept));
+        let log = state.shards.get_mut(shard).unwrap();
+        log.trim(log.records.len().saturating_sub(kept));
     }
 
     /// The shard is gone, from the listing too.
@@ -238,18 +244,14 @@ impl FakeStream {
         covered.map(|record| record.data.clone()).collect()
     }
 
-    fn page(&self, shard: &ShardId, position: &UpTo, max: usize) -> Result<(Vec<Kept>, bool, u64), SourceError> {
+    fn page(&self, shard: &ShardId, position: &UpTo, max: usize) -> Result<Page, SourceError> {
         let state = &mut *lock(&self.state);
         if let Some(faults) = state.receive_faults.get_mut(shard) {
             faults.strike()?;
         }
-        let log = state.shards.get(shard).ok_or_else(|| Fault::Missing.strike())?;
-        let first = log.records.partition_point(|record| is_before(record, position));
-        let records: Vec<_> = log.records.range(first..).take(max).cloned().collect();
-        let next = log.records.get(first + records.len());
-        let behind = next.map_or(Duration::ZERO, |record| self.clock.now().since(record.arrived_at));
-        let behind_millis = u64::try_from(behind.as_millis()).unwrap_or(u64::MAX);
-        Ok((records, next.is_none() && !log.open, behind_millis))
+        let log = state.shards.get_mut(shard).ok_or_else(|| Fault::Missing.strike())?;
+        log.count_read(self.reads_max)?;
+        Ok(log.page(position, max, self.clock.now()))
     }
 }
 
@@ -257,7 +259,7 @@ impl State {
     fn add(&mut self, parents: Vec<ShardId>, hashes: RangeInclusive<u64>) -> ShardId {
         let id = ShardId::new(format!("shardId-{:012}", self.shards_made));
         self.shards_made += 1;
-        self.shards.insert(id.clone(), Log { parents, hashes, open: true, closed_at: None, records: VecDeque::new() });
+        self.shards.insert(id.clone(), Log::new(parents, hashes));
         id
     }
 
@@ -286,13 +288,7 @@ impl Source for FakeStream {
     }
 
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
-        Box::new(ShardReceiver {
-            stream: self.clone(),
-            renderer: Renderer::new(shard, "arn:aws:iam::111111111111:role/worker", "eu-west-1", &self.arn),
-            shard: shard.clone(),
-            position: from.up_to.clone(),
-            next_read_at: None,
-        })
+        Box::new(ShardReceiver::new(self.clone(), shard.clone(), from.up_to.clone()))
     }
 
     fn poll_time(&self) -> Duration {
@@ -301,70 +297,6 @@ impl Source for FakeStream {
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
         Box::pin(std::future::ready(vec![Settled::Confirmed; settlements.len()]))
-    }
-}
-
-struct ShardReceiver {
-    stream: FakeStream,
-    shard: ShardId,
-    renderer: Renderer,
-    position: UpTo,
-    /// Set after a read that found nothing more.
-    next_read_at: Option<Instant>,
-}
-
-impl ShardReceiver {
-    async fn read(&mut self, max: usize) -> Result<Received, SourceError> {
-        if self.position == UpTo::Ended {
-            return Ok(Received { ended: true, ..Received::default() });
-        }
-        if let Some(next_read_at) = self.next_read_at {
-            tokio::time::sleep_until(next_read_at).await;
-        }
-        if lock(&self.stream.state).silent.contains(&self.shard) {
-            return std::future::pending().await;
-        }
-        let (records, ended, behind_millis) = self.stream.page(&self.shard, &self.position, max)?;
-        self.next_read_at = (records.len() < max).then(|| Instant::now() + self.stream.poll_interval);
-        if let Some(last) = records.last() {
-            self.position = UpTo::After(last.sequence_number.clone().into());
-        }
-        if ended {
-            self.position = UpTo::Ended;
-        }
-        let records = records.into_iter().map(|record| self.render(record)).collect();
-        Ok(Received { records, behind_millis: Some(behind_millis), ended, ..Received::default() })
-    }
-
-    fn render(&self, record: Kept) -> Record {
-        let rendered = StreamRecord {
-            partition_key: Some(&record.key),
-            sequence_number: record.sequence_number.as_str(),
-            data: record.data.as_bytes(),
-            arrived_at: record.arrived_at,
-        };
-        let element = self.renderer.render(rendered, &mut Vec::new());
-        Record {
-            origin: Origin::Position(record.sequence_number.into()),
-            key: Some(OrderingKey::new(record.key)),
-            arrived_at: record.arrived_at,
-            element,
-        }
-    }
-}
-
-impl Receiver for ShardReceiver {
-    fn receive(&mut self, max: usize) -> BoxFuture<'_, Result<Received, SourceError>> {
-        Box::pin(self.read(max))
-    }
-}
-
-fn is_before(record: &Kept, position: &UpTo) -> bool {
-    match position {
-        UpTo::TrimHorizon => false,
-        UpTo::Latest(at) | UpTo::AtTimestamp(at) => record.arrived_at < *at,
-        UpTo::After(last) => record.sequence_number <= last.sequence_number,
-        UpTo::Ended => true,
     }
 }
 

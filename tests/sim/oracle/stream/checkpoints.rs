@@ -18,7 +18,7 @@ impl StreamBook {
             return Err(format!("{id} is settled under epoch {}, which is over", lease.epoch));
         }
         let before = shard.saved;
-        let covered = self.judge_checkpoint(id, checkpoint)?;
+        let covered = self.judge_checkpoint(id, checkpoint, |number| self.is_let_go(number))?;
         if covered < before {
             return Err(format!("the checkpoint of {id} goes back to {}", checkpoint.up_to));
         }
@@ -27,7 +27,7 @@ impl StreamBook {
 
     /// The store took it.
     pub fn saved(&mut self, lease: &Lease, checkpoint: &Checkpoint) -> Verdict {
-        let covered = self.judge_checkpoint(&lease.shard, checkpoint)?;
+        let covered = self.judge_checkpoint(&lease.shard, checkpoint, |number| self.may_be_done(number))?;
         let shard = &self.shards[&lease.shard];
         let above = checkpoint.settled_above.iter().flat_map(|range| self.in_range(shard, range));
         let all = shard.numbers[shard.saved.min(covered)..covered].iter().chain(above);
@@ -44,7 +44,12 @@ impl StreamBook {
     }
 
     /// Everything that it covers is done. Answers how many records it covers from the shard's beginning on.
-    fn judge_checkpoint(&self, id: &ShardId, checkpoint: &Checkpoint) -> Result<usize, String> {
+    fn judge_checkpoint(
+        &self,
+        id: &ShardId,
+        checkpoint: &Checkpoint,
+        may_be_done: impl Fn(usize) -> bool,
+    ) -> Result<usize, String> {
         let shard = &self.shards[id];
         let count = |last: u64| shard.numbers.partition_point(|number| self.records[*number].place <= last);
         let covered = match &checkpoint.up_to {
@@ -55,7 +60,7 @@ impl StreamBook {
             }
             UpTo::Ended => shard.numbers.len(),
         };
-        let ahead = |numbers: &[usize]| numbers.iter().copied().find(|number| !self.may_be_done(*number));
+        let ahead = |numbers: &[usize]| numbers.iter().copied().find(|number| !may_be_done(*number));
         if let Some(number) = ahead(&shard.numbers[shard.saved.min(covered)..covered]) {
             return Err(format!("{id}: the checkpoint {} is ahead of {number}", checkpoint.up_to));
         }
@@ -65,6 +70,13 @@ impl StreamBook {
             }
         }
         Ok(covered)
+    }
+
+    /// Whether the consumer that read it may pass it: it is done, and not only because it was trimmed meanwhile.
+    fn is_let_go(&self, number: usize) -> bool {
+        let record = &self.records[number];
+        let is_held = self.shards[&record.shard].reading.held.contains(&number);
+        self.may_be_done(number) && !(is_held && record.trimmed && !self.may_be_given_up(number))
     }
 
     fn in_range<'a>(&self, shard: &'a ShardBook, range: &PositionRange) -> &'a [usize] {
@@ -77,7 +89,7 @@ impl StreamBook {
     pub fn judge_losses(&self, rows: &[LeaseRow]) -> Verdict {
         rows.iter().try_for_each(|row| {
             if self.shards.contains_key(&row.shard) {
-                self.judge_checkpoint(&row.shard, &row.checkpoint)?
+                self.judge_checkpoint(&row.shard, &row.checkpoint, |number| self.may_be_done(number))?
             } else {
                 0
             };
