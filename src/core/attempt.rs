@@ -1,5 +1,6 @@
 //! What a lane does with its batch: invokes the current part, and what follows from the outcome. A part that failed is
-//! tried again, halved, or given up; what is too old is given up before it is invoked (`docs/semantics.md` 6.6).
+//! tried again, halved, or given up; what is too old is given up before it is invoked (`docs/semantics.md` 6.6). In a
+//! tumbling window each part is handed the state that the one before it returned.
 //!
 //! Invariant 5: attempts never exceed the policy, and ages are judged by the given `now` only.
 
@@ -7,12 +8,13 @@ use std::sync::Arc;
 
 use super::Timestamp;
 use super::action::{Action, DiscardReason};
-use super::batch::{BatchId, Entry};
+use super::batch::{Batch, BatchId};
 use super::consumer::{Consumer, Progress};
 use super::lane::{Lane, Next, Work};
 use super::outcome::{Answer, Outcome};
 use super::retry::{self, Verdict};
 use super::visibility::Place;
+use super::window::WindowState;
 
 /// What happened.
 impl Consumer {
@@ -21,18 +23,19 @@ impl Consumer {
         let lane = self.lanes.iter().position(|lane| lane.invokes(id)).expect("an outcome belongs to an invocation");
         let mut work = self.lanes[lane].take().expect("an invoking lane has a batch");
         work.was_invoked = true;
+        let returned = answer.as_ref().and_then(|answer| answer.state.clone());
         if answer.is_some() {
             work.current.last_answer = answer;
         }
         match retry::decide(self.settings.kind, &self.settings.retry, &work.current, outcome) {
             Verdict::Settle => {
-                self.settle(&work.current.entries);
+                self.settle(&work.current, returned);
                 self.finish_part(now, lane, work);
             }
             Verdict::Leave(failed) => self.leave_some(&work.current, &failed),
             Verdict::Progress(count) => {
                 let done = work.current.split_off_first(count, id);
-                self.settle(&done.entries);
+                self.settle(&done, returned);
                 work.current = work.current.afresh(self.name_batch());
                 self.back_off(now, lane, work);
             }
@@ -66,7 +69,7 @@ impl Consumer {
             unreachable!("a lane that discards is discarding")
         };
         if delivered {
-            self.settle(&work.current.entries);
+            self.settle(&work.current, None);
             self.finish_part(now, lane, work);
         } else if self.draining {
             self.give_back(now, &work);
@@ -86,6 +89,7 @@ impl Consumer {
         if self.draining {
             return self.give_back(now, &work);
         }
+        work = self.in_window(work);
         if let Some((count, reason)) = retry::expired(&self.settings.retry, &work.current, now) {
             if count < work.current.len() {
                 let expired = work.current.split_off_first(count, self.name_batch());
@@ -101,6 +105,26 @@ impl Consumer {
             return;
         }
         self.invoke(lane, work);
+    }
+
+    /// What the current part's tumbling window makes of it (`docs/semantics.md` 6.9): an early end of the window comes
+    /// first, it is handed the window's state, and if that leaves too little room it is split. No attempt is used.
+    fn in_window(&mut self, mut work: Work) -> Work {
+        let Some(bounds) = work.current.window.as_ref().filter(|call| !call.is_final).map(|call| call.bounds) else {
+            return work;
+        };
+        let first = if let Some(call) = self.windows.early_final_call() {
+            Batch::final_call(self.name_batch(), call)
+        } else {
+            work.current.window = Some(self.windows.call(bounds));
+            let fitting = work.current.fitting(self.windows.room(self.settings.batch_bytes));
+            if fitting == work.current.len() {
+                return work;
+            }
+            work.current.split_off_first(fitting, self.name_batch())
+        };
+        work.later.push(std::mem::replace(&mut work.current, first));
+        work
     }
 
     fn invoke(&mut self, lane: usize, work: Work) {
@@ -130,8 +154,10 @@ impl Consumer {
         }
     }
 
-    fn settle(&mut self, entries: &[Arc<Entry>]) {
-        for entry in entries {
+    /// A part is done for good, with the state that the function returned for its window.
+    fn settle(&mut self, part: &Batch, returned: Option<WindowState>) {
+        self.windows.settle(part, returned);
+        for entry in part.entries.iter() {
             match &mut self.progress {
                 Progress::Stream(watermark) => {
                     watermark.settle(entry.order);

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::Timestamp;
 use super::batch::{Entry, Order};
 use super::record::OrderingKey;
 
@@ -18,6 +19,8 @@ pub(super) struct CutLimits {
     pub(super) bytes: usize,
     /// Most different keys; a record without key counts as a key of its own.
     pub(super) keys: usize,
+    /// Only records that arrived before this, the first of which did.
+    pub(super) before: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +73,15 @@ impl Backlog {
     /// The oldest record that a cut could take.
     pub(super) fn oldest_free(&self) -> Option<Order> {
         self.free.first_key_value().map(|(order, _)| *order)
+    }
+
+    /// When that record arrived.
+    pub(super) fn oldest_free_arrival(&self) -> Option<Timestamp> {
+        let entry = match self.free.first_key_value()?.1 {
+            Head::Alone(entry) => entry,
+            Head::Key(name) => self.keys.get(name)?.waiting.front()?,
+        };
+        Some(entry.record.arrived_at)
     }
 
     /// Adds the newest record.
@@ -176,7 +188,7 @@ impl Backlog {
         removed
     }
 
-    /// Walks from the oldest free record. Passes over keys beyond the limit, stops at records and bytes.
+    /// Walks from the oldest free record. Passes over keys beyond the limit, stops at records, bytes and arrival.
     fn select(&self, limits: CutLimits) -> Selection {
         let mut selection = Selection { entries: Vec::new(), full: false };
         let mut bytes = 0;
@@ -204,6 +216,10 @@ impl Backlog {
                 let (_, (key, index)) = successors.pop_first().expect("it was looked at");
                 (&key.waiting[index], Some(key), index + 1)
             };
+            if limits.before.is_some_and(|before| entry.record.arrived_at >= before) {
+                selection.full = true;
+                return selection;
+            }
             bytes += entry.bytes();
             if bytes > limits.bytes && !selection.entries.is_empty() {
                 selection.full = true;
@@ -291,7 +307,7 @@ mod tests {
         for (order, bytes) in [(1, 40), (2, 70), (3, 10)] {
             backlog.push(entry(order, None, bytes));
         }
-        let limits = CutLimits { records: 9, bytes: 100, keys: 9 };
+        let limits = CutLimits { bytes: 100, ..limits(9, 9) };
         assert!(backlog.would_fill(limits));
         assert_eq!(orders(&backlog.cut(limits)), [1]);
         assert_eq!(orders(&backlog.cut(limits)), [2, 3]);
@@ -303,7 +319,7 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.push(entry(1, None, 500));
         backlog.push(entry(2, None, 5));
-        assert_eq!(orders(&backlog.cut(CutLimits { records: 9, bytes: 100, keys: 9 })), [1]);
+        assert_eq!(orders(&backlog.cut(CutLimits { bytes: 100, ..limits(9, 9) })), [1]);
     }
 
     #[test]
@@ -319,7 +335,7 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.push(entry(1, None, 3));
         backlog.push(entry(2, None, 3));
-        assert!(backlog.would_fill(CutLimits { records: 9, bytes: 6, keys: 9 }));
+        assert!(backlog.would_fill(CutLimits { bytes: 6, ..limits(9, 9) }));
     }
 
     #[test]
@@ -350,7 +366,7 @@ mod tests {
     }
 
     fn limits(records: usize, keys: usize) -> CutLimits {
-        CutLimits { records, bytes: usize::MAX, keys }
+        CutLimits { records, bytes: usize::MAX, keys, before: None }
     }
 
     fn orders(entries: &[Arc<Entry>]) -> Vec<u64> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Timestamp;
 use super::outcome::Answer;
 use super::record::{OrderingKey, Record};
+use super::window::WindowCall;
 
 /// Names a batch within its consumer. A retry keeps it; halves, and what goes on after progress, have new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +62,8 @@ pub struct Batch {
     pub bytes: usize,
     /// What came of its last attempt, for the failure record; `None` before the first.
     pub last_answer: Option<Arc<Answer>>,
+    /// Its tumbling window, if the mapping has any.
+    pub window: Option<WindowCall>,
     /// Its back-off: it is not invoked before this.
     pub(super) due_at: Timestamp,
     pub(super) entries: Arc<[Arc<Entry>]>,
@@ -69,8 +72,17 @@ pub struct Batch {
 impl Batch {
     pub(super) fn new(id: BatchId, entries: Vec<Arc<Entry>>) -> Self {
         assert!(!entries.is_empty(), "an empty batch is never invoked (invariant 37)");
+        Self::of(id, entries, None)
+    }
+
+    /// The last call of a window: the only one without records.
+    pub(super) fn final_call(id: BatchId, window: WindowCall) -> Self {
+        Self::of(id, Vec::new(), Some(window))
+    }
+
+    fn of(id: BatchId, entries: Vec<Arc<Entry>>, window: Option<WindowCall>) -> Self {
         let (bytes, due_at) = (bytes(&entries), Timestamp::default());
-        Self { id, attempts: 0, waits: 0, bytes, last_answer: None, due_at, entries: entries.into() }
+        Self { id, attempts: 0, waits: 0, bytes, last_answer: None, window, due_at, entries: entries.into() }
     }
 
     /// The same batch with fewer records.
@@ -100,11 +112,26 @@ impl Batch {
         self.waits = 0;
     }
 
-    /// How many records it holds, at least one.
+    /// How many records it holds.
     #[must_use]
-    #[allow(clippy::len_without_is_empty)] // it never is
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether it is a window's final call: no other batch is without records.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many of its first records fit into so many bytes, at least one.
+    pub(super) fn fitting(&self, bytes_max: usize) -> usize {
+        let mut bytes = 0;
+        let fits = |entry: &&Arc<Entry>| {
+            bytes += entry.bytes();
+            bytes <= bytes_max
+        };
+        self.entries.iter().take_while(fits).count().max(1)
     }
 
     /// Its records, in order.
@@ -115,12 +142,6 @@ impl Batch {
     /// Its rendered elements, in order.
     pub fn elements(&self) -> impl ExactSizeIterator<Item = &Bytes> + Clone {
         self.records().map(|record| &record.element)
-    }
-
-    /// When its oldest record arrived at the source.
-    #[must_use]
-    pub fn oldest_arrival(&self) -> Timestamp {
-        self.records().map(|record| record.arrived_at).min().expect("a batch is never empty")
     }
 }
 

@@ -1,4 +1,5 @@
-//! The durable position of one shard: everything up to it is settled, and some ranges above it.
+//! The durable position of one shard: everything up to it is settled, and some ranges above it. A tumbling window's
+//! state counts exactly the records that the position covers, so both are one value.
 
 use std::fmt;
 
@@ -6,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 use super::record::Position;
+use super::window::OpenWindow;
 
 /// Up to where a shard is settled. Stored as JSON, so that a person can read a state directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,9 @@ pub struct Checkpoint {
     /// crash, never lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settled_above: Vec<PositionRange>,
+    /// The tumbling window of the last settled records, if it has not had its final call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<OpenWindow>,
 }
 
 impl Checkpoint {
@@ -25,7 +30,7 @@ impl Checkpoint {
     /// A checkpoint without settled ranges above it.
     #[must_use]
     pub fn at(up_to: UpTo) -> Self {
-        Self { up_to, settled_above: Vec::new() }
+        Self { up_to, settled_above: Vec::new(), window: None }
     }
 }
 

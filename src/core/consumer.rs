@@ -20,6 +20,7 @@ use super::settings::{Kind, Settings};
 use super::settlement::Settlement;
 use super::visibility::Visibility;
 use super::watermark::{Arrival, Watermark};
+use super::window::{WindowBounds, WindowCall, Windows};
 
 /// The state machine of one leased shard or one queue.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub struct Consumer {
     pub(super) progress: Progress,
     pub(super) actions: VecDeque<Action>,
     window: BatchingWindow,
+    pub(super) windows: Windows,
     next_order: Order,
     next_batch: BatchId,
     pub(super) ended: bool,
@@ -49,9 +51,10 @@ pub(super) enum Progress {
 impl Consumer {
     /// Begins after the checkpoint; a queue has none to speak of.
     #[must_use]
-    pub fn new(settings: Settings, checkpoint: Checkpoint) -> Self {
+    pub fn new(settings: Settings, mut checkpoint: Checkpoint) -> Self {
         assert!(settings.lanes > 0 && settings.batch_size > 0, "a consumer has a lane and its batches a record");
         let first = Order(0);
+        let windows = Windows::new(settings.tumbling_window, checkpoint.window.take());
         Self {
             settings,
             backlog: Backlog::default(),
@@ -62,6 +65,7 @@ impl Consumer {
             },
             actions: VecDeque::new(),
             window: BatchingWindow::new(settings.window),
+            windows,
             next_order: first,
             next_batch: BatchId(0),
             ended: false,
@@ -80,6 +84,9 @@ impl Consumer {
                 (received.reset, received.records.first().map(|r| &r.origin))
             {
                 watermark.restart(oldest);
+            }
+            if received.at_tip {
+                self.windows.reach_tip(received.asked_at);
             }
         }
         for record in received.records {
@@ -129,10 +136,9 @@ impl Consumer {
 
     /// The checkpoint, if it moved since it was asked for last. Ask only when a write can start: it coalesces.
     pub fn poll_checkpoint(&mut self) -> Option<Checkpoint> {
-        match &mut self.progress {
-            Progress::Stream(watermark) => watermark.take_changed().then(|| watermark.checkpoint()),
-            Progress::Queue(_) => None,
-        }
+        let Progress::Stream(watermark) = &mut self.progress else { return None };
+        let moved = watermark.take_changed() | self.windows.take_changed();
+        if moved { self.checkpoint() } else { None }
     }
 
     /// When to call [`Consumer::handle_timeout`], and why. Always later than the last `now` (invariant 6).
@@ -162,6 +168,7 @@ impl Consumer {
                 }
                 self.next_order = order.next();
                 watermark.receive(order, position, record.arrived_at);
+                self.windows.receive(record.arrived_at);
                 if arrival == Arrival::Settled {
                     return watermark.settle(order);
                 }
@@ -195,6 +202,7 @@ impl Consumer {
             && self.ended
             && idle
             && watermark.open() == 0
+            && self.windows.open().is_none()
         {
             watermark.end();
         }
@@ -221,12 +229,21 @@ impl Consumer {
     fn cut_due(&mut self, now: Timestamp) {
         self.update_window(now);
         while let Some(index) = self.lanes.iter().position(Lane::is_idle) {
-            let limits = self.cut_limits();
-            if !self.is_cut_due(limits) {
+            if let Some(call) = self.due_final_call() {
+                if self.idle_lanes() == self.lanes.len() {
+                    let batch = Batch::final_call(self.name_batch(), call);
+                    self.go_on(now, index, Work::new(batch));
+                }
+                break;
+            }
+            let window = self.next_window();
+            let limits = self.cut_limits(window);
+            if !self.is_cut_due(limits, window) {
                 break;
             }
             let entries = self.backlog.cut(limits);
-            let batch = Batch::new(self.name_batch(), entries);
+            let mut batch = Batch::new(self.name_batch(), entries);
+            batch.window = window.map(|bounds| self.windows.call(bounds));
             self.go_on(now, index, Work::new(batch));
             self.window.on_cut();
             self.update_window(now);
@@ -248,18 +265,30 @@ impl Consumer {
 
     /// Waiting keys are spread over a stream's idle lanes; one lane with all of them would leave the others idle
     /// (`docs/semantics.md` 6.4). A queue's lanes fill one after the other.
-    fn cut_limits(&self) -> CutLimits {
+    fn cut_limits(&self, window: Option<WindowBounds>) -> CutLimits {
         let keys = match self.settings.kind {
             Kind::Queue => usize::MAX,
             Kind::Stream => self.backlog.free_keys().div_ceil(self.idle_lanes()),
         };
-        CutLimits { records: self.settings.batch_size, bytes: self.settings.batch_bytes, keys }
+        let bytes = self.windows.room(self.settings.batch_bytes);
+        CutLimits { records: self.settings.batch_size, bytes, keys, before: window.map(|bounds| bounds.end) }
     }
 
-    fn is_cut_due(&self, limits: CutLimits) -> bool {
+    /// The tumbling window of the oldest record that a lane could take.
+    fn next_window(&self) -> Option<WindowBounds> {
+        self.windows.of_next(self.backlog.oldest_free_arrival()?)
+    }
+
+    /// The final call that has to be settled before a lane takes more records.
+    fn due_final_call(&self) -> Option<WindowCall> {
+        self.windows.due_final_call(self.backlog.oldest_free_arrival(), self.ended)
+    }
+
+    fn is_cut_due(&self, limits: CutLimits, window: Option<WindowBounds>) -> bool {
         self.backlog.free_keys() > 0
             && (self.window.is_zero()
                 || self.ended
+                || window.is_some_and(|bounds| self.windows.is_over(bounds))
                 || self.window.is_due(self.backlog.oldest_free())
                 || self.backlog.would_fill(limits)
                 || self.is_full())
@@ -278,9 +307,9 @@ impl Consumer {
         }
     }
 
-    /// Whether only its window keeps a batch from being cut.
+    /// Whether only its batching window keeps a batch from being cut.
     pub(super) fn gathers(&self) -> bool {
-        self.window.ends_at().is_some() && !self.draining && self.idle_lanes() > 0
+        self.window.ends_at().is_some() && !self.draining && self.idle_lanes() > 0 && self.due_final_call().is_none()
     }
 
     pub(super) fn idle_lanes(&self) -> usize {

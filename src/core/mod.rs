@@ -20,6 +20,7 @@ pub mod shards;
 pub mod status;
 mod visibility;
 mod watermark;
+pub mod window;
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! What an invocation means for its batch. `event::response` classifies, `core::retry` decides.
 
+use super::window::WindowState;
+
 /// An invocation's meaning, already classified (`docs/semantics.md` 3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -78,13 +80,16 @@ pub enum Outage {
     Refused,
 }
 
-/// What a failure record tells of an invocation that counted as an attempt (`docs/semantics.md` 6.7).
+/// What came with an outcome: what a failure record tells of an invocation that counted as an attempt
+/// (`docs/semantics.md` 6.7), and the state for the next call of its window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The invocation's request id, if the target gave one.
     pub request_id: Option<String>,
     /// What the function answered; `None` if the payload was too large for it.
     pub response: Option<FunctionResponse>,
+    /// What the function returned for its tumbling window; `None` outside of one.
+    pub state: Option<WindowState>,
 }
 
 /// The part of an [`Answer`] that comes from the function.

@@ -159,6 +159,10 @@ pub struct Received {
     pub records: Vec<Record>,
     /// How far behind the tip the source says this read was, in milliseconds; `None` where it does not say.
     pub behind_millis: Option<u64>,
+    /// There was nothing more in the shard at some moment after this receive was asked for.
+    pub at_tip: bool,
+    /// When it was asked for. The shell says it.
+    pub asked_at: Timestamp,
     /// The shard is closed and these are its last records.
     pub ended: bool,
     /// The source began at its oldest record, and why: positions before the last one are not repetitions.

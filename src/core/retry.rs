@@ -7,7 +7,6 @@ use super::Timestamp;
 use super::action::DiscardReason;
 use super::batch::Batch;
 use super::outcome::Outcome;
-use super::record::Record;
 use super::settings::{Kind, RetrySettings};
 
 /// What happens to a batch after an invocation.
@@ -56,29 +55,45 @@ pub(super) fn decide(kind: Kind, settings: &RetrySettings, batch: &Batch, outcom
 
 /// How many of the batch's first records are too old to be invoked, and why; `None` if the first is not
 /// (`docs/semantics.md` 6.6, invariants 78 and 79). The source's retention counts only for what failed already: what
-/// was never processed is invoked, however old.
+/// was never processed is invoked, however old. A window's final call has no records; once it failed it is as old as
+/// its window's end.
 pub(super) fn expired(settings: &RetrySettings, batch: &Batch, now: Timestamp) -> Option<(usize, DiscardReason)> {
     let is_older =
         |arrived_at: Timestamp, limit: Option<Duration>| limit.is_some_and(|most| now.since(arrived_at) >= most);
-    let retention = settings.retention.filter(|_| batch.attempts > 0);
-    let judge = |record: &Record| {
-        if is_older(record.arrived_at, settings.age_max) {
+    let (age_max, retention) = limits(settings, batch);
+    let judge = |arrived_at: Timestamp| {
+        if is_older(arrived_at, age_max) {
             Some(DiscardReason::RecordAgeExceeded)
-        } else if is_older(record.arrived_at, retention) {
+        } else if is_older(arrived_at, retention) {
             Some(DiscardReason::Expired)
         } else {
             None
         }
     };
-    let reason = judge(batch.records().next()?)?;
-    Some((batch.records().take_while(|record| judge(record) == Some(reason)).count(), reason))
+    let reason = judge(first_arrival(batch))?;
+    Some((batch.records().take_while(|record| judge(record.arrived_at) == Some(reason)).count(), reason))
 }
 
 /// When the batch's first record will be too old.
 pub(super) fn expires_at(settings: &RetrySettings, batch: &Batch) -> Option<Timestamp> {
-    let first = batch.records().next()?.arrived_at;
-    let retention = settings.retention.filter(|_| batch.attempts > 0);
-    settings.age_max.into_iter().chain(retention).min().map(|limit| first + limit)
+    let (age_max, retention) = limits(settings, batch);
+    age_max.into_iter().chain(retention).min().map(|limit| first_arrival(batch) + limit)
+}
+
+/// The mapping's and the source's limit, as far as they count for this batch.
+fn limits(settings: &RetrySettings, batch: &Batch) -> (Option<Duration>, Option<Duration>) {
+    let has_failed = batch.attempts > 0;
+    (settings.age_max.filter(|_| has_failed || !batch.is_empty()), settings.retention.filter(|_| has_failed))
+}
+
+fn first_arrival(batch: &Batch) -> Timestamp {
+    let window_end = || batch.window.as_ref().map(|call| call.bounds.end);
+    batch
+        .records()
+        .next()
+        .map(|record| record.arrived_at)
+        .or_else(window_end)
+        .expect("without records it is a window's")
 }
 
 /// How long the batch waits until it is tried again: 1, 2, 4 … 60 s after failures, 0.2, 0.4 … 10 s while the target has

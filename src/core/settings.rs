@@ -15,7 +15,9 @@ pub struct Settings {
     pub batch_size: usize,
     /// How long an incomplete batch waits for more; zero: not at all.
     pub window: Duration,
-    /// Most bytes of a batch's elements, each counted with a comma.
+    /// Length of a stream's tumbling windows, whole seconds; `None`: it has none. Then there is one lane.
+    pub tumbling_window: Option<Duration>,
+    /// Most bytes of a batch's elements, each counted with a comma. A window's state counts too.
     pub batch_bytes: usize,
     /// When a stream's records are given up.
     pub retry: RetrySettings,
@@ -51,20 +53,20 @@ impl Settings {
     /// The settings of a mapping's consumers. `batch_bytes`, `retention` and `seed` are the fields of these names.
     #[must_use]
     pub fn of(mapping: &EventSourceMapping, batch_bytes: usize, retention: Option<Duration>, seed: u64) -> Self {
-        let (kind, lanes, retry) = match &mapping.source {
+        let (kind, lanes, retry, tumbling_window) = match &mapping.source {
             SourceSettings::Queue(queue) => {
-                (Kind::Queue, queue.maximum_concurrency.unwrap_or(QUEUE_CONCURRENCY), RetrySettings::default())
+                (Kind::Queue, queue.maximum_concurrency.unwrap_or(QUEUE_CONCURRENCY), RetrySettings::default(), None)
             }
             SourceSettings::Stream(stream) => {
                 let Retries { maximum_attempts, maximum_record_age, bisect } = stream.retries;
                 let attempts_max = maximum_attempts.map(|retries| retries + 1);
                 let retry = RetrySettings { attempts_max, age_max: maximum_record_age, retention, bisect };
-                (Kind::Stream, stream.parallelization_factor, retry)
+                (Kind::Stream, stream.parallelization_factor, retry, stream.tumbling_window)
             }
         };
         let lanes = usize::try_from(lanes).expect("at most 1,000 lanes");
         let (batch_size, window) = (mapping.batching.size, mapping.batching.window);
-        Self { kind, lanes, batch_size, window, batch_bytes, retry, seed }
+        Self { kind, lanes, batch_size, window, tumbling_window, batch_bytes, retry, seed }
     }
 }
 

@@ -93,7 +93,10 @@ impl Consumer {
         let idle = self.idle_lanes() == self.lanes.len();
         match &self.progress {
             Progress::Queue(visibility) => self.draining && idle && visibility.held() == 0,
-            Progress::Stream(watermark) => idle && (self.draining || (self.ended && watermark.open() == 0)),
+            Progress::Stream(watermark) => {
+                let nothing_left = || self.ended && watermark.open() == 0 && self.windows.open().is_none();
+                idle && (self.draining || nothing_left())
+            }
         }
     }
 
@@ -101,7 +104,9 @@ impl Consumer {
     #[must_use]
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         match &self.progress {
-            Progress::Stream(watermark) => Some(watermark.checkpoint()),
+            Progress::Stream(watermark) => {
+                Some(Checkpoint { window: self.windows.open().cloned(), ..watermark.checkpoint() })
+            }
             Progress::Queue(_) => None,
         }
     }

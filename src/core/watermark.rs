@@ -126,6 +126,7 @@ impl Watermark {
         std::mem::take(&mut self.changed)
     }
 
+    /// The position. Of windows it knows nothing.
     pub(super) fn checkpoint(&self) -> Checkpoint {
         let own = self.settled.values().map(|run| &run.range);
         let mut settled_above: Vec<PositionRange> = own.take(Checkpoint::RANGES_MAX).cloned().collect();
@@ -137,7 +138,7 @@ impl Watermark {
             }
         }
         settled_above.truncate(Checkpoint::RANGES_MAX);
-        Checkpoint { up_to: self.up_to.clone(), settled_above }
+        Checkpoint { settled_above, ..Checkpoint::at(self.up_to.clone()) }
     }
 
     /// Settled runs above the checkpoint: what a key that blocks has cost so far.
@@ -255,7 +256,7 @@ mod tests {
 
     fn checkpoint(up_to: UpTo, ranges: &[(u64, u64)]) -> Checkpoint {
         let range = |&(first, last): &(u64, u64)| PositionRange { first: position(first), last: position(last) };
-        Checkpoint { up_to, settled_above: ranges.iter().map(range).collect() }
+        Checkpoint { settled_above: ranges.iter().map(range).collect(), ..Checkpoint::at(up_to) }
     }
 
     fn after(number: u64) -> UpTo {

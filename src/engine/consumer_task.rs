@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::board::Board;
 use super::discarding::{Discarding, Reporting};
+use super::invoking::{self, Invoked};
 use super::pulse::{Pulse, Wait};
 use super::receiving::Receiving;
 use super::saving::Saving;
@@ -27,8 +27,8 @@ use crate::core::outcome::Outcome;
 use crate::core::record::Received;
 use crate::core::settings::{Kind, Settings};
 use crate::core::settlement::Settlement;
-use crate::event;
 use crate::event::response::Reply;
+use crate::event::window::Events;
 use crate::log_limit::LogLimit;
 use crate::source::{Receiver, Source, SourceError};
 use crate::store::{Lease, StateStore, StoreError};
@@ -50,6 +50,8 @@ pub(super) struct Surroundings {
     /// Whether the function's answer may name the records that failed.
     pub(super) reports_failures: bool,
     pub(super) settings: Settings,
+    /// `EventSourceArn`, as the mapping gives it.
+    pub(super) source_arn: String,
 }
 
 /// Why a consumer ended.
@@ -71,6 +73,7 @@ pub(super) struct ConsumerTask {
     settling: Settling,
     saving: Saving,
     discarding: Discarding,
+    events: Events,
     running: JoinSet<Invoked>,
     stop: CancellationToken,
     draining: bool,
@@ -85,15 +88,6 @@ pub(super) struct ConsumerTask {
     invoke_log: LogLimit,
     settle_log: LogLimit,
     save_log: LogLimit,
-}
-
-/// An invocation's end.
-struct Invoked {
-    batch: Batch,
-    payload_bytes: usize,
-    reply: Reply,
-    outcome: Outcome,
-    took: Duration,
 }
 
 impl ConsumerTask {
@@ -111,7 +105,11 @@ impl ConsumerTask {
         };
         let open = || -> Box<dyn Receiver> { source.open(&lease.shard, checkpoint) };
         let receivers = std::iter::repeat_with(open).take(receivers).collect();
-        let settings = Settings { seed: seed_of(settings.seed, &lease), ..*settings };
+        let events = Events::new(&lease.shard, &surroundings.source_arn);
+        let mut settings = Settings { seed: seed_of(settings.seed, &lease), ..*settings };
+        if settings.tumbling_window.is_some() {
+            settings.batch_bytes -= events.window_bytes();
+        }
         Self {
             consumer: Consumer::new(settings, checkpoint.clone()),
             receiving: Receiving::new(
@@ -131,7 +129,9 @@ impl ConsumerTask {
                 board.clone(),
                 metrics.clone(),
                 settings.seed,
+                events.clone(),
             ),
+            events,
             running: JoinSet::new(),
             stop,
             draining: false,
@@ -200,17 +200,9 @@ impl ConsumerTask {
     fn invoke(&mut self, batch: Batch, start_before: Option<Timestamp>) {
         debug!(batch = batch.id.number(), records = batch.len(), attempts = batch.attempts, "invoking");
         self.pulse.invoking();
-        let target = Arc::clone(&self.surroundings.target);
-        let reports_failures = self.surroundings.reports_failures;
-        self.running.spawn(async move {
-            let payload = event::payload(batch.elements());
-            let payload_bytes = payload.len();
-            let began = Instant::now();
-            let reply = target.invoke(payload, start_before).await;
-            let took = began.elapsed();
-            let outcome = reply.outcome(reports_failures.then(|| batch.records()));
-            Invoked { batch, payload_bytes, reply, outcome, took }
-        });
+        let Surroundings { target, reports_failures, .. } = &self.surroundings;
+        let (target, events) = (Arc::clone(target), self.events.clone());
+        self.running.spawn(invoking::invoke(target, events, *reports_failures, batch, start_before));
     }
 
     /// Starts receives as far as the consumer has room.
@@ -233,7 +225,7 @@ impl ConsumerTask {
                 return;
             }
             self.pulse.asking(self.receiving.wait());
-            self.receiving.start(room.min(receive_max));
+            self.receiving.start(self.now(), room.min(receive_max));
         }
     }
 
@@ -246,7 +238,7 @@ impl ConsumerTask {
     }
 
     fn on_invoked(&mut self, invoked: Invoked) {
-        let Invoked { batch, payload_bytes, reply, outcome, took } = invoked;
+        let Invoked { batch, payload_bytes, reply, outcome, answer, took } = invoked;
         let now = self.now();
         if reply != Reply::NotStarted {
             self.surroundings.metrics.invoked(&batch, payload_bytes, &outcome, took, now);
@@ -266,7 +258,7 @@ impl ConsumerTask {
                 "invocation did not succeed"
             );
         }
-        self.consumer.handle_outcome(now, batch.id, &outcome, reply.answer().map(Arc::new));
+        self.consumer.handle_outcome(now, batch.id, &outcome, answer.map(Arc::new));
     }
 
     fn on_discarded(&mut self, batch: BatchId, delivered: bool) {

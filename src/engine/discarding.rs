@@ -18,8 +18,8 @@ use crate::core::batch::{Batch, BatchId};
 use crate::core::outcome::{Answer, FunctionResponse};
 use crate::core::record::{Origin, Record, SequenceNumber};
 use crate::destination::{DeliveryError, Destination};
-use crate::event;
-use crate::event::failure::{BatchInfo, Condition, FailureRecord, ResponseContext};
+use crate::event::failure::{BatchInfo, Condition, FailureRecord, RecordsInfo, ResponseContext};
+use crate::event::window::Events;
 use crate::log_limit::LogLimit;
 use crate::mapping::StreamKind;
 use crate::mapping::on_failure::Undeliverable;
@@ -46,6 +46,7 @@ pub(super) struct Discarding {
     metrics: MappingMetrics,
     /// Makes this process's ids differ from every other's.
     seed: u64,
+    events: Events,
     /// Discards that are not confirmed yet.
     pending: BTreeMap<BatchId, Pending>,
     running: JoinSet<(BatchId, Result<(), DeliveryError>)>,
@@ -66,6 +67,7 @@ impl Discarding {
         board: Board,
         metrics: MappingMetrics,
         seed: u64,
+        events: Events,
     ) -> Self {
         Self {
             lease,
@@ -74,6 +76,7 @@ impl Discarding {
             board,
             metrics,
             seed,
+            events,
             pending: BTreeMap::new(),
             running: JoinSet::new(),
             discard_log: LogLimit::default(),
@@ -111,7 +114,8 @@ impl Discarding {
     fn on_delivered(&mut self, id: BatchId, delivered: &Result<(), DeliveryError>) -> bool {
         let reporting = self.reporting.as_ref().expect("only with a destination something is delivered");
         let Pending { record, reason } = &self.pending[&id];
-        let (records, reason) = (record.batch.size as u64, *reason);
+        let records = record.batch.records.as_ref().map_or(0, |records| records.size as u64);
+        let reason = *reason;
         let Err(failed) = delivered else {
             self.metrics.delivered_to_destination(records, reporting.destination_type);
             self.set_undelivered(None);
@@ -139,21 +143,17 @@ impl Discarding {
 
     fn say(&mut self, batch: &Batch, reason: DiscardReason) {
         if let Some(suppressed) = self.discard_log.permit(self.clock.now()) {
-            let (first, last) = ends(batch);
-            warn!(
-                reason = reason.name(),
-                records = batch.len(),
-                attempts = batch.attempts,
-                first = number(first).as_str(),
-                last = number(last).as_str(),
-                suppressed,
-                "records given up: nobody processes them"
-            );
+            let (reason, records, attempts) = (reason.name(), batch.len(), batch.attempts);
+            if let Some((first, last)) = ends(batch) {
+                let [first, last] = [first, last].map(|record| number(record).as_str());
+                warn!(reason, records, attempts, first, last, suppressed, "records given up: nobody processes them");
+            } else {
+                warn!(reason, attempts, suppressed, "final call of a window given up: nobody processes its state");
+            }
         }
     }
 
     fn record(&self, reporting: &Reporting, batch: &Batch, condition: Condition) -> FailureRecord {
-        let (first, last) = ends(batch);
         let now = self.clock.now();
         let answer = batch.last_answer.as_deref();
         let request_id = answer.and_then(|answer| answer.request_id.clone());
@@ -169,14 +169,17 @@ impl Discarding {
             batch: BatchInfo {
                 kind: reporting.stream_kind,
                 shard: self.lease.shard.clone(),
-                first_sequence_number: number(first).clone(),
-                last_sequence_number: number(last).clone(),
-                first_arrived_at: first.arrived_at,
-                last_arrived_at: last.arrived_at,
-                size: batch.len(),
                 stream_arn: reporting.stream_arn.clone(),
+                records: ends(batch).map(|(first, last)| RecordsInfo {
+                    first_sequence_number: number(first).clone(),
+                    last_sequence_number: number(last).clone(),
+                    first_arrived_at: first.arrived_at,
+                    last_arrived_at: last.arrived_at,
+                    size: batch.len(),
+                }),
             },
-            payload: event::payload(batch.elements()),
+            window: batch.window.clone(),
+            payload: self.events.payload(batch),
         }
     }
 
@@ -207,9 +210,9 @@ fn response(answer: &Answer) -> Option<ResponseContext> {
     Some(ResponseContext { executed_version, function_error })
 }
 
-fn ends(batch: &Batch) -> (&Record, &Record) {
-    let first = batch.records().next().expect("a batch is never empty");
-    (first, batch.records().last().unwrap_or(first))
+/// The first and the last record, if it has any.
+fn ends(batch: &Batch) -> Option<(&Record, &Record)> {
+    batch.records().next().zip(batch.records().last())
 }
 
 fn number(record: &Record) -> &SequenceNumber {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::clock::spread;
+use crate::core::Timestamp;
 use crate::core::record::{Received, ShardId};
 use crate::source::{Receiver, Source, SourceError};
 
@@ -84,7 +85,7 @@ impl Receiving {
     }
 
     /// Starts one more receive of at most `max` records, after a wait if the last one failed.
-    pub(super) fn start(&mut self, max: usize) {
+    pub(super) fn start(&mut self, now: Timestamp, max: usize) {
         let Some(mut receiver) = self.resting.pop() else { return };
         let (wait, empty_receive, stop) = (self.wait, self.empty_receive, self.stop.clone());
         let (source, shard) = (Arc::clone(&self.source), self.shard.clone());
@@ -105,6 +106,7 @@ impl Receiving {
                 }
                 _ => {}
             }
+            let result = result.map(|received| Received { asked_at: now, ..received });
             Finished { receiver, asked: max, result: Some(result) }
         }));
     }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::window;
 use crate::core::Timestamp;
 use crate::core::record::{SequenceNumber, ShardId};
+use crate::core::window::WindowCall;
 use crate::mapping::StreamKind;
 
 /// One discard: what a destination is told of it.
@@ -33,6 +35,8 @@ pub struct FailureRecord {
     pub discarded_at: Timestamp,
     /// The batch.
     pub batch: BatchInfo,
+    /// The batch's tumbling window, if the mapping has any.
+    pub window: Option<WindowCall>,
     /// The whole event as it was sent, JSON. Only the object holds it.
     pub payload: Bytes,
 }
@@ -55,13 +59,22 @@ pub struct ResponseContext {
     pub function_error: Option<String>,
 }
 
-/// Which records were discarded: those of this part alone, where a batch was split.
+/// What was discarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchInfo {
     /// Whose stream it is: it decides the member's name and how exact arrival times are.
     pub kind: StreamKind,
     /// The shard.
     pub shard: ShardId,
+    /// `EventSourceArn`, exactly as the mapping gives it.
+    pub stream_arn: String,
+    /// Which records; `None` for the final call of a window, which has none.
+    pub records: Option<RecordsInfo>,
+}
+
+/// Which records were discarded: those of this part alone, where a batch was split.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordsInfo {
     /// Of the first record.
     pub first_sequence_number: SequenceNumber,
     /// Of the last record.
@@ -72,8 +85,6 @@ pub struct BatchInfo {
     pub last_arrived_at: Timestamp,
     /// How many records, at least 1.
     pub size: usize,
-    /// `EventSourceArn`, exactly as the mapping gives it.
-    pub stream_arn: String,
 }
 
 impl FailureRecord {
@@ -121,6 +132,7 @@ impl FailureRecord {
             timestamp: format!("{:.3}", moment(self.discarded_at)),
             kinesis,
             dynamodb,
+            window: self.window.as_ref().map(WindowDocument::of),
         };
         serde_json::to_string(&document).expect("texts and numbers are always JSON")
     }
@@ -132,14 +144,23 @@ impl BatchInfo {
             StreamKind::Kinesis => format!("{:.3}", moment(arrived_at)),
             StreamKind::Dynamodb => format!("{:.0}", moment(arrived_at)),
         };
-        BatchDocument {
-            shard_id: self.shard.as_str(),
-            start_sequence_number: self.first_sequence_number.as_str(),
-            end_sequence_number: self.last_sequence_number.as_str(),
-            approximate_arrival_of_first_record: arrival(self.first_arrived_at),
-            approximate_arrival_of_last_record: arrival(self.last_arrived_at),
-            batch_size: self.size,
-            stream_arn: &self.stream_arn,
+        let records = self.records.as_ref().map(|records| RecordsDocument {
+            start_sequence_number: records.first_sequence_number.as_str(),
+            end_sequence_number: records.last_sequence_number.as_str(),
+            approximate_arrival_of_first_record: arrival(records.first_arrived_at),
+            approximate_arrival_of_last_record: arrival(records.last_arrived_at),
+            batch_size: records.size,
+        });
+        BatchDocument { shard_id: self.shard.as_str(), records, stream_arn: &self.stream_arn }
+    }
+}
+
+impl WindowDocument {
+    fn of(call: &WindowCall) -> Self {
+        Self {
+            window: BoundsDocument { start: window::moment(call.bounds.start), end: window::moment(call.bounds.end) },
+            is_final_invoke_for_window: call.is_final,
+            is_window_terminated_early: call.is_terminated_early(),
         }
     }
 }
@@ -159,6 +180,8 @@ struct Document<'a> {
     kinesis: Option<BatchDocument<'a>>,
     #[serde(rename = "DDBStreamBatchInfo", skip_serializing_if = "Option::is_none")]
     dynamodb: Option<BatchDocument<'a>>,
+    #[serde(rename = "timeWindowInfo", skip_serializing_if = "Option::is_none")]
+    window: Option<WindowDocument>,
 }
 
 #[derive(Serialize)]
@@ -183,12 +206,33 @@ struct ResponseDocument<'a> {
 #[serde(rename_all = "camelCase")]
 struct BatchDocument<'a> {
     shard_id: &'a str,
+    #[serde(flatten)]
+    records: Option<RecordsDocument<'a>>,
+    stream_arn: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RecordsDocument<'a> {
     start_sequence_number: &'a str,
     end_sequence_number: &'a str,
     approximate_arrival_of_first_record: String,
     approximate_arrival_of_last_record: String,
     batch_size: usize,
-    stream_arn: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WindowDocument {
+    window: BoundsDocument,
+    is_final_invoke_for_window: bool,
+    is_window_terminated_early: bool,
+}
+
+#[derive(Serialize)]
+struct BoundsDocument {
+    start: String,
+    end: String,
 }
 
 /// A moment past the year 9999, which only a broken source gives, shows as the last one that can be written.
@@ -204,9 +248,12 @@ const STATUS_CODE: u16 = 200;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::core::window::{WindowBounds, WindowState};
 
     /// `docs/semantics.md` 6.7: what AWS sent to a queue, with the recording's placeholders filled in, byte for byte.
     #[test]
@@ -223,7 +270,7 @@ mod tests {
         failure.batch.kind = StreamKind::Dynamodb;
         failure.batch.stream_arn = "arn:aws:dynamodb:eu-west-1:111111111111:table/orders/stream/failed".to_owned();
         failure.batch.shard = ShardId::new("shardId-000000000000");
-        failure.batch.first_arrived_at = Timestamp::from_millis(DISCARDED_AT + 999);
+        records(&mut failure).first_arrived_at = Timestamp::from_millis(DISCARDED_AT + 999);
         assert_eq!(failure.message(), recorded);
     }
 
@@ -292,9 +339,9 @@ mod tests {
     #[test]
     fn a_part_is_described_by_its_own_records() {
         let mut failure = FailureRecord { invoke_count: 8, ..kinesis() };
-        failure.batch.last_sequence_number = SequenceNumber::new("103");
-        failure.batch.last_arrived_at = Timestamp::from_millis(DISCARDED_AT + 7);
-        failure.batch.size = 3;
+        records(&mut failure).last_sequence_number = SequenceNumber::new("103");
+        records(&mut failure).last_arrived_at = Timestamp::from_millis(DISCARDED_AT + 7);
+        records(&mut failure).size = 3;
 
         let message: Value = serde_json::from_str(&failure.message()).expect("a message is JSON");
 
@@ -302,6 +349,25 @@ mod tests {
         assert_eq!((&batch["startSequenceNumber"], &batch["endSequenceNumber"]), (&json!("101"), &json!("103")));
         assert_eq!((&batch["batchSize"], &message["requestContext"]["approximateInvokeCount"]), (&json!(3), &json!(8)));
         assert_eq!(batch["approximateArrivalOfLastRecord"], "2022-07-13T13:48:01.007Z");
+    }
+
+    /// `docs/semantics.md` 6.7 and 9 (invariant 103): a final call has no records to name.
+    #[test]
+    fn a_final_call_is_described_by_its_shard_and_its_window() {
+        let mut failure = kinesis();
+        failure.batch.records = None;
+        let bounds = WindowBounds::around(Timestamp::from_millis(DISCARDED_AT), Duration::from_secs(10));
+        failure.window = Some(WindowCall { bounds, state: WindowState::default(), is_final: true });
+
+        let message = failure.message();
+
+        let expected = concat!(
+            r#","KinesisBatchInfo":{"shardId":"shardId-000000000000","#,
+            r#""streamArn":"arn:aws:kinesis:eu-west-1:111111111111:stream/orders"},"timeWindowInfo":{"window":"#,
+            r#"{"start":"2022-07-13T13:48:00Z","end":"2022-07-13T13:48:10Z"},"#,
+            r#""isFinalInvokeForWindow":true,"isWindowTerminatedEarly":false}}"#,
+        );
+        assert!(message.ends_with(expected), "{message}");
     }
 
     #[test]
@@ -326,15 +392,22 @@ mod tests {
             batch: BatchInfo {
                 kind: StreamKind::Kinesis,
                 shard: ShardId::new("shardId-000000000000"),
-                first_sequence_number: SequenceNumber::new("101"),
-                last_sequence_number: SequenceNumber::new("101"),
-                first_arrived_at: Timestamp::from_millis(DISCARDED_AT),
-                last_arrived_at: Timestamp::from_millis(DISCARDED_AT),
-                size: 1,
                 stream_arn: "arn:aws:kinesis:eu-west-1:111111111111:stream/orders".to_owned(),
+                records: Some(RecordsInfo {
+                    first_sequence_number: SequenceNumber::new("101"),
+                    last_sequence_number: SequenceNumber::new("101"),
+                    first_arrived_at: Timestamp::from_millis(DISCARDED_AT),
+                    last_arrived_at: Timestamp::from_millis(DISCARDED_AT),
+                    size: 1,
+                }),
             },
+            window: None,
             payload: Bytes::new(),
         }
+    }
+
+    fn records(failure: &mut FailureRecord) -> &mut RecordsInfo {
+        failure.batch.records.as_mut().expect("it is about records")
     }
 
     /// A recording whose members stand in the order of the wire, without the spaces that make it readable.

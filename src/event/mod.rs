@@ -7,6 +7,7 @@ pub mod kinesis;
 mod partial;
 pub mod response;
 pub mod sqs;
+pub mod window;
 
 use bytes::Bytes;
 
@@ -28,14 +29,18 @@ pub fn payload<'a>(elements: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
     let bytes: usize = elements.clone().map(|element| element.len() + 1).sum();
     let mut payload = Vec::with_capacity(WRAPPER_BYTES + bytes);
     payload.extend_from_slice(PREFIX);
+    append_elements(&mut payload, elements);
+    payload.extend_from_slice(SUFFIX);
+    payload.into()
+}
+
+fn append_elements<'a>(payload: &mut Vec<u8>, elements: impl Iterator<Item = &'a Bytes>) {
     for (index, element) in elements.enumerate() {
         if index > 0 {
             payload.push(b',');
         }
         payload.extend_from_slice(element);
     }
-    payload.extend_from_slice(SUFFIX);
-    payload.into()
 }
 
 #[cfg(test)]

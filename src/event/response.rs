@@ -83,7 +83,7 @@ impl Reply {
             Self::Answered { function_error, executed_version, request_id, .. } => {
                 let (function_error, executed_version) = (function_error.clone(), executed_version.clone());
                 let response = Some(FunctionResponse { executed_version, function_error });
-                Some(Answer { request_id: request_id.clone(), response })
+                Some(Answer { request_id: request_id.clone(), response, state: None })
             }
             Self::Refused { status, code, .. } if matches!(refusal(*status, code), Outcome::Failed(_)) => {
                 Some(Answer::default())
@@ -212,15 +212,13 @@ mod tests {
     fn a_failure_record_tells_what_the_function_answered() {
         let response = |function_error: Option<&str>| {
             let function_error = function_error.map(str::to_owned);
-            Some(Answer {
-                request_id: None,
-                response: Some(FunctionResponse { executed_version: None, function_error }),
-            })
+            let response = Some(FunctionResponse { executed_version: None, function_error });
+            Some(Answer { response, ..Answer::default() })
         };
         let cases = [
             (answered(Some("Handled")), response(Some("Handled"))),
             (answered(None), response(None)),
-            (refused(413, ""), Some(Answer { request_id: None, response: None })),
+            (refused(413, ""), Some(Answer::default())),
             (refused(429, ""), None),
             (refused(500, "ServiceException"), None),
             (Reply::TimedOut, None),

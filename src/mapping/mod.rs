@@ -73,6 +73,8 @@ pub struct StreamSettings {
     pub starting_position: StartingPosition,
     /// Concurrent batches per shard, 1–10.
     pub parallelization_factor: u32,
+    /// Length of its tumbling windows, 1–900 s; `None`: none. With one, `parallelization_factor` is 1.
+    pub tumbling_window: Option<Duration>,
     /// What becomes of a batch that fails.
     pub retries: Retries,
     /// Where discarded batches are reported; `None`: nowhere.

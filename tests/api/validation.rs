@@ -344,8 +344,8 @@ fn combinations() -> Vec<(Asked, String)> {
         ),
         // ours, once nothing of AWS's is broken
         (
-            (stream, json!({"TumblingWindowInSeconds": 60})),
-            "TumblingWindowInSeconds is not supported yet by this version of esmd",
+            (stream, json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/k"})),
+            "KMSKeyArn is not supported yet by this version of esmd",
         ),
     ];
     cases.into_iter().map(|(asked, message)| (asked, message.to_owned())).collect()

@@ -15,7 +15,7 @@ use esmd::connect::{AwsConnector, Connector};
 use esmd::core::Timestamp;
 use esmd::core::record::{SequenceNumber, ShardId};
 use esmd::destination::{DeliveryError, Destination};
-use esmd::event::failure::{BatchInfo, Condition, FailureRecord, ResponseContext};
+use esmd::event::failure::{BatchInfo, Condition, FailureRecord, RecordsInfo, ResponseContext};
 use esmd::mapping::on_failure::{OnFailure, Undeliverable};
 use esmd::mapping::{
     Batching, EsmdSettings, EventSourceMapping, Retries, SourceSettings, StartingPosition, StreamKind, StreamSettings,
@@ -443,6 +443,7 @@ fn mapping(destination: Option<&str>) -> EventSourceMapping {
         kind: StreamKind::Kinesis,
         starting_position: StartingPosition::TrimHorizon,
         parallelization_factor: 1,
+        tumbling_window: None,
         retries: Retries::default(),
         on_failure: destination
             .map(|arn| OnFailure { destination: arn.parse().unwrap(), undeliverable: Undeliverable::Keep }),
@@ -475,13 +476,16 @@ fn failure() -> FailureRecord {
         batch: BatchInfo {
             kind: StreamKind::Kinesis,
             shard: ShardId::new("shardId-000000000001"),
-            first_sequence_number: SequenceNumber::new("49660000000000000000000000000000000000000000000000000002"),
-            last_sequence_number: SequenceNumber::new("49660000000000000000000000000000000000000000000000000002"),
-            first_arrived_at: arrived_at,
-            last_arrived_at: arrived_at,
-            size: 1,
             stream_arn: STREAM.to_owned(),
+            records: Some(RecordsInfo {
+                first_sequence_number: SequenceNumber::new("49660000000000000000000000000000000000000000000000000002"),
+                last_sequence_number: SequenceNumber::new("49660000000000000000000000000000000000000000000000000002"),
+                first_arrived_at: arrived_at,
+                last_arrived_at: arrived_at,
+                size: 1,
+            }),
         },
+        window: None,
         payload: Bytes::from_static("{\"Records\":[{\"kinesis\":{\"partitionKey\":\"\\\"é\\u2603\\\"\"}}]}".as_bytes()),
     }
 }

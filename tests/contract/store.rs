@@ -188,7 +188,7 @@ async fn every_kind_of_checkpoint_is_kept_as_it_was(store: &dyn StateStore) {
         Checkpoint::at(UpTo::Latest(instant)),
         Checkpoint::at(UpTo::AtTimestamp(instant)),
         Checkpoint::at(UpTo::After(inside_an_aggregate)),
-        Checkpoint { up_to: UpTo::After(position(5)), settled_above: ranges.collect() },
+        Checkpoint { settled_above: ranges.collect(), ..Checkpoint::at(UpTo::After(position(5))) },
         Checkpoint::at(UpTo::Ended),
     ];
 

@@ -23,4 +23,5 @@ mod retries;
 mod streams;
 mod trouble;
 mod watchdog;
+mod windows;
 mod world;

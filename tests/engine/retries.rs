@@ -89,8 +89,9 @@ async fn a_destination_is_told_of_what_is_given_up() {
 
     let [failure] = &world.destination.delivered()[..] else { panic!("one record") };
     assert_eq!((failure.condition, failure.invoke_count), (Condition::RetryAttemptsExhausted, 2));
-    assert_eq!(failure.batch.size, 1);
-    assert_eq!(failure.batch.first_sequence_number, failure.batch.last_sequence_number);
+    let records = failure.batch.records.as_ref().expect("it is about records");
+    assert_eq!(records.size, 1);
+    assert_eq!(records.first_sequence_number, records.last_sequence_number);
     assert_eq!(failure.mapping.as_ref(), MAPPING.to_string());
     assert_eq!(failure.function_arn, "arn:aws:lambda:eu-west-1:111111111111:function:worker");
     let response = failure.response.clone().expect("the function answered");

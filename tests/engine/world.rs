@@ -62,6 +62,7 @@ impl World<FakeStream> {
             kind: StreamKind::Kinesis,
             starting_position: StartingPosition::TrimHorizon,
             parallelization_factor: 1,
+            tumbling_window: None,
             retries: Retries::default(),
             on_failure: None,
         });
@@ -71,6 +72,13 @@ impl World<FakeStream> {
     pub fn with_lanes(mut self, lanes: u32) -> Self {
         let SourceSettings::Stream(stream) = &mut self.mapping.source else { unreachable!() };
         stream.parallelization_factor = lanes;
+        self
+    }
+
+    /// Tumbling windows of this length.
+    pub fn with_windows(mut self, length: Duration) -> Self {
+        let SourceSettings::Stream(stream) = &mut self.mapping.source else { unreachable!() };
+        stream.tumbling_window = Some(length);
         self
     }
 

@@ -12,6 +12,7 @@ mod operation;
 mod retries;
 mod source;
 mod stories;
+mod windows;
 mod world;
 
 use operation::{Case, SourceKind, cases};

@@ -118,6 +118,7 @@ fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
             lanes,
             batch_size,
             window,
+            tumbling_window: None, // tests/properties/windows.rs
             batch_bytes,
             retry,
             seed,

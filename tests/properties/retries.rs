@@ -361,7 +361,7 @@ fn a_drained_consumer_tries_a_last_discard_once() {
 fn a_discard_carries_the_answer_of_the_last_attempt() {
     let mut shard = Shard::of(RetrySettings { attempts_max: Some(2), ..RetrySettings::default() });
     shard.receive([1]);
-    let answer = |id: &str| Some(Arc::new(Answer { request_id: Some(id.to_owned()), response: None }));
+    let answer = |id: &str| Some(Arc::new(Answer { request_id: Some(id.to_owned()), ..Answer::default() }));
     for (id, outcome) in [(Some("first"), FAILED), (None, Outcome::Throttled), (Some("second"), FAILED)] {
         let batch = shard.expect_invoked(&[1]).id();
         shard.consumer.handle_outcome(shard.now, batch, &outcome, id.and_then(answer));
@@ -374,7 +374,7 @@ fn a_discard_carries_the_answer_of_the_last_attempt() {
 fn a_throttle_leaves_the_answer_of_the_last_attempt() {
     let mut shard = Shard::of(aged(60));
     shard.receive([1]);
-    let answer = Some(Arc::new(Answer { request_id: Some("first".to_owned()), response: None }));
+    let answer = Some(Arc::new(Answer { request_id: Some("first".to_owned()), ..Answer::default() }));
     let batch = shard.expect_invoked(&[1]).id();
     shard.consumer.handle_outcome(shard.now, batch, &FAILED, answer.clone());
     shard.expect_invoked(&[1]).end(&Outcome::Throttled);
@@ -421,6 +421,7 @@ impl Shard {
             lanes,
             batch_size: 100,
             window: Duration::ZERO,
+            tumbling_window: None,
             batch_bytes: 1_000_000,
             retry,
             seed: 7,

@@ -18,6 +18,8 @@ pub struct Plan {
     pub lanes: u32,
     pub batch_size: usize,
     pub window: Duration,
+    /// Length of a stream's tumbling windows.
+    pub tumbling_window: Option<Duration>,
     pub function: Habits,
     pub errors: Errors,
     pub climate: Climate,

@@ -101,6 +101,7 @@ impl World {
                     kind: *kind,
                     starting_position: *starting_position,
                     parallelization_factor: plan.lanes,
+                    tumbling_window: plan.tumbling_window,
                     retries: plan.errors.retries,
                     on_failure: plan.errors.undeliverable.map(|undeliverable| OnFailure {
                         destination: "arn:aws:sqs:eu-west-1:111111111111:failed".parse().unwrap(),

@@ -31,6 +31,10 @@ pub(super) fn build(
             kind,
             starting_position: starting_position.expect("a stream in which nothing is wrong has a starting position"),
             parallelization_factor: document.parallelization_factor.map_or(1, within_bounds),
+            tumbling_window: document
+                .tumbling_window_in_seconds
+                .filter(|length| *length > 0)
+                .map(|length| Duration::from_secs(within_bounds(length))),
             retries: Retries {
                 maximum_attempts: document.maximum_retry_attempts.filter(|most| *most >= 0).map(within_bounds),
                 maximum_record_age: document

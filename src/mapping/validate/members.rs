@@ -66,7 +66,7 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::number("ParallelizationFactor", STREAMS, 1, 10).neutral(1),
     Member::number("MaximumRecordAgeInSeconds", STREAMS, -1, 604_800).neutral(-1),
     Member::number("MaximumRetryAttempts", STREAMS, -1, 10_000).neutral(-1),
-    Member::number("TumblingWindowInSeconds", STREAMS, 0, 900).neutral(0).later(),
+    Member::number("TumblingWindowInSeconds", STREAMS, 0, 900).neutral(0),
     Member::number("ScalingConfig.MaximumConcurrency", QUEUES, 2, 1_000),
     Member::number("Esmd.FunctionTimeout", ALL, 1, 900),
     Member::number("Esmd.StallAfterSeconds", ALL, 10, 86_400),

@@ -82,9 +82,10 @@ fn every_number_has_its_bounds() {
 
 #[test]
 fn numbers_of_later_versions_are_judged_by_their_bounds_too() {
-    let found = rules(validate(stream(json!({"TumblingWindowInSeconds": 901}))));
-    assert_eq!(found[0].1, "Member must have value less than or equal to 900");
-    assert_eq!(found[1].1, "TumblingWindowInSeconds is not supported yet by this version of esmd");
+    let found = rules(validate(queue(json!({"ProvisionedPollerConfig": {"MinimumPollers": 201}}))));
+    assert_eq!(found[0].1, "Member must have value less than or equal to 200");
+    let last = &found.last().expect("there are several").1;
+    assert_eq!(last, "ProvisionedPollerConfig.MinimumPollers is not supported yet by this version of esmd");
 }
 
 /// `docs/semantics.md` 1.7
@@ -301,7 +302,6 @@ fn what_cannot_be_a_destination_is_refused() {
 fn what_comes_in_a_later_version_is_refused_by_name() {
     for (field, members) in [
         ("FilterCriteria.Filters", json!({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}})),
-        ("TumblingWindowInSeconds", json!({"TumblingWindowInSeconds": 1})),
         ("KMSKeyArn", json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/k"})),
     ] {
         assert_refused(stream(members), field, &format!("{field} is not supported yet by this version of esmd"));
@@ -311,6 +311,16 @@ fn what_comes_in_a_later_version_is_refused_by_name() {
         "ProvisionedPollerConfig.MinimumPollers",
         "ProvisionedPollerConfig.MinimumPollers is not supported yet by this version of esmd",
     );
+}
+
+/// `docs/semantics.md` 6.9
+#[test]
+fn a_tumbling_window_is_a_streams() {
+    for (given, length) in [(json!(0), None), (json!(1), Some(1)), (json!(900), Some(900)), (json!(null), None)] {
+        let mapping = validate(stream(json!({"TumblingWindowInSeconds": given}))).expect("nothing is wrong");
+        let SourceSettings::Stream(settings) = mapping.source else { panic!("a stream's settings") };
+        assert_eq!(settings.tumbling_window, length.map(Duration::from_secs));
+    }
 }
 
 #[test]
@@ -451,6 +461,7 @@ fn errors_come_in_awss_order() {
         "FunctionName": "fn", "EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/clicks",
         "TumblingWindowInSeconds": 60, "ParallelizationFactor": 2, "BatchSize": 0,
         "ScalingConfig": {"MaximumConcurrency": 2}, "MaximumRecordAgeInSeconds": 1,
+        "KMSKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k",
     })));
     let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
     let expected = [
@@ -460,7 +471,7 @@ fn errors_come_in_awss_order() {
         "StartingPosition",
         "MaximumRecordAgeInSeconds",
         "ParallelizationFactor",
-        "TumblingWindowInSeconds",
+        "KMSKeyArn",
     ];
     assert_eq!(fields, expected);
 }
@@ -540,6 +551,8 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
             assert!(stream.retries.maximum_attempts.is_none_or(|most| most <= 10_000));
             let age = stream.retries.maximum_record_age.map(|age| age.as_secs());
             assert!(age.is_none_or(|seconds| (60..=604_800).contains(&seconds)));
+            let length = stream.tumbling_window.map(|length| length.as_secs());
+            assert!(length.is_none_or(|seconds| (1..=900).contains(&seconds) && stream.parallelization_factor == 1));
             let asked_for = destination_of(document);
             assert_eq!(stream.on_failure.as_ref().map(|set| set.destination.as_str()), asked_for);
             if let StartingPosition::AtTimestamp(moment) = stream.starting_position {
@@ -554,7 +567,6 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
         assert!((1..=900).contains(&timeout.as_secs()));
     }
     assert!((10..=86_400).contains(&mapping.esmd.stall_after.as_secs()));
-    assert!(matches!(document.tumbling_window_in_seconds, None | Some(0)));
     assert!(document.tags.as_ref().is_none_or(|tags| tags.len() <= 50));
 }
 

@@ -130,7 +130,9 @@ impl<S: PolledShard> PollingReceiver<S> {
     /// Renders a page, then moves to its end. Nothing that shows the move happens before the last await.
     async fn hand_out(&mut self, page: Page<S::Record>, limit: usize) -> Result<Received, SourceError> {
         let Page { records: read, bytes, behind_millis, mut next } = page;
-        self.pace.page_read(bytes, is_at_tip(read.len(), limit, behind_millis));
+        let at_tip = is_at_tip(read.len(), limit, behind_millis);
+        self.pace.page_read(bytes, at_tip);
+        let at_tip = at_tip && read.is_empty(); // some servers call every page the last one
 
         let mut ended = next.is_none();
         let mut records = Vec::with_capacity(read.len());
@@ -167,7 +169,7 @@ impl<S: PolledShard> PollingReceiver<S> {
             self.tell_gap(first.arrived_at);
         }
         self.last_arrived_at = records.last().map(|last| last.arrived_at).or(self.last_arrived_at);
-        Ok(Received { records, behind_millis, ended, reset })
+        Ok(Received { records, behind_millis, at_tip, ended, reset, ..Received::default() })
     }
 
     /// Says between which moments nothing was read. A position that was stored tells no moment.

@@ -307,6 +307,6 @@ mod tests {
         let settled_above = (1..=Checkpoint::RANGES_MAX)
             .map(|range| PositionRange { first: position(range * 10), last: position(range * 10 + 5) })
             .collect();
-        Checkpoint { up_to: UpTo::After(position(1)), settled_above }
+        Checkpoint { settled_above, ..Checkpoint::at(UpTo::After(position(1))) }
     }
 }

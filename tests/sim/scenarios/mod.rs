@@ -60,6 +60,7 @@ fn a_queue(random: &mut Random, fifo: bool) -> Plan {
         lanes: u32::try_from(random.within(2..=10)).unwrap(),
         batch_size: count(if fifo { random.within(1..=10) } else { random.spread(1..=30) }),
         window: seconds(if fifo { 0 } else { random.pick(&[0, 0, 1, 5]) }),
+        tumbling_window: None,
         function: Habits { reports: random.pick(&[0, 0, 0, 100]), ..Habits::draw(random) },
         errors: Errors { reports_failures: random.chance(250), ..Errors::default() },
         climate: Climate::draw(random),

@@ -37,6 +37,19 @@ pub struct Invocation {
     pub ended_at: Option<Timestamp>,
     pub succeeded: bool,
     pub records: Vec<Delivered>,
+    pub window: Option<Windowed>,
+}
+
+/// What the function saw of its tumbling window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Windowed {
+    pub shard: String,
+    /// In milliseconds since the epoch, as `end`.
+    pub start: u64,
+    pub end: u64,
+    pub state: Value,
+    pub is_final: bool,
+    pub is_terminated_early: bool,
 }
 
 /// What the function saw of a record.
@@ -68,6 +81,19 @@ impl Answer {
     pub fn report(identifiers: &[&str]) -> Self {
         let failures = identifiers.iter().map(|identifier| json!({ "itemIdentifier": identifier }));
         let response = json!({"batchItemFailures": failures.collect::<Vec<_>>()});
+        Self::answered(response.to_string().into(), None)
+    }
+
+    /// Succeeds, and hands this on within its tumbling window.
+    pub fn state(state: &Value) -> Self {
+        Self::answered(json!({ "state": state }).to_string().into(), None)
+    }
+
+    /// Reports these records as failed, and hands this on.
+    #[allow(dead_code)] // not every suite makes use of it
+    pub fn report_with_state(identifiers: &[&str], state: &Value) -> Self {
+        let failures = identifiers.iter().map(|identifier| json!({ "itemIdentifier": identifier }));
+        let response = json!({"batchItemFailures": failures.collect::<Vec<_>>(), "state": state});
         Self::answered(response.to_string().into(), None)
     }
 
@@ -166,8 +192,8 @@ impl FakeTarget {
             return Err(Reply::Refused { status: 404, code, message });
         }
         let number = state.invocations.len();
-        let invocation =
-            Invocation { number, began_at: now, ended_at: None, succeeded: false, records: delivered(payload) };
+        let (records, window) = (delivered(payload), windowed(payload));
+        let invocation = Invocation { number, began_at: now, ended_at: None, succeeded: false, records, window };
         let answer = (state.script)(&invocation);
         state.invocations.push(invocation);
         Ok((number, answer))
@@ -206,6 +232,24 @@ pub fn delivered(payload: &Bytes) -> Vec<Delivered> {
     let event: Value = serde_json::from_slice(payload).expect("a payload is JSON");
     let records = event["Records"].as_array().expect("an event has records");
     records.iter().map(|record| if record["kinesis"].is_null() { message(record) } else { entry(record) }).collect()
+}
+
+/// What an event says of its window, if it has one.
+pub fn windowed(payload: &Bytes) -> Option<Windowed> {
+    let event: Value = serde_json::from_slice(payload).expect("a payload is JSON");
+    let window = event.get("window")?;
+    let moment = |value: &Value| {
+        let moment: jiff::Timestamp = value.as_str().expect("a bound is a text").parse().expect("a moment");
+        u64::try_from(moment.as_millisecond()).expect("after 1970")
+    };
+    Some(Windowed {
+        shard: event["shardId"].as_str().expect("a window is of a shard").to_owned(),
+        start: moment(&window["start"]),
+        end: moment(&window["end"]),
+        state: event["state"].clone(),
+        is_final: event["isFinalInvokeForWindow"].as_bool().expect("it is said"),
+        is_terminated_early: event["isWindowTerminatedEarly"].as_bool().expect("it is said"),
+    })
 }
 
 fn message(record: &Value) -> Delivered {

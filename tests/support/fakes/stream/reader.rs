@@ -55,8 +55,9 @@ impl ShardReceiver {
             self.position = UpTo::Ended;
         }
         let reset = if records.is_empty() && !ended { None } else { self.reset.take() };
-        let records = records.into_iter().map(|record| self.render(record)).collect();
-        Ok(Received { records, behind_millis: Some(behind_millis), ended, reset })
+        let records: Vec<_> = records.into_iter().map(|record| self.render(record)).collect();
+        let at_tip = records.is_empty();
+        Ok(Received { records, behind_millis: Some(behind_millis), at_tip, ended, reset })
     }
 
     /// Goes on at the oldest record if the stream no longer knows the position, or what followed it.
