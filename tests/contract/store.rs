@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rusqlite::Connection;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, PositionRange, UpTo};
 use esmd::core::record::{Position, SequenceNumber, ShardId};
+use esmd::core::window::{OpenWindow, WindowBounds, WindowState};
 use esmd::mapping::document::MappingDocument;
 use esmd::mapping::state::MappingState;
 use esmd::store::embedded::{EmbeddedStore, OpenError};
@@ -183,8 +185,15 @@ async fn every_kind_of_checkpoint_is_kept_as_it_was(store: &dyn StateStore) {
     let instant = Timestamp::from_millis(1_700_000_000_123);
     let inside_an_aggregate = Position { sequence_number: SequenceNumber::new("007"), index: 3 };
     let ranges = (1..=1_000).map(|range| PositionRange { first: position(range * 10), last: position(range * 10 + 5) });
+    let window = |state: &str| {
+        let bounds = WindowBounds::around(instant, Duration::from_secs(10));
+        Some(OpenWindow { bounds, state: WindowState::new(state) })
+    };
+    let large_state = format!(r#"{{"text":"{}"}}"#, r#"é\"\u0000"#.repeat(300_000));
     let checkpoints = [
         start(),
+        Checkpoint { window: window(r#"{ "count": 12345678901234567890.10 }"#), ..after(7) },
+        Checkpoint { window: window(&large_state), ..after(8) },
         Checkpoint::at(UpTo::Latest(instant)),
         Checkpoint::at(UpTo::AtTimestamp(instant)),
         Checkpoint::at(UpTo::After(inside_an_aggregate)),

@@ -20,6 +20,7 @@ mod reload;
 mod reshard;
 mod restart;
 mod standard;
+mod windows;
 
 use std::time::Duration;
 

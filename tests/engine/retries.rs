@@ -121,7 +121,7 @@ async fn records_that_grew_too_old_are_told_without_a_response() {
     assert!(attempts > 1, "{attempts}");
     for (failure, invoke_count) in told.iter().zip([0, attempts]) {
         assert_eq!((failure.condition, failure.invoke_count as usize), (Condition::RecordAgeExceeded, invoke_count));
-        assert_eq!((failure.response.clone(), failure.batch.size), (None, 1));
+        assert_eq!((failure.response.clone(), failure.batch.records.as_ref().unwrap().size), (None, 1));
     }
     assert!(told[0].message().contains(r#""approximateInvokeCount":1}"#), "{}", told[0].message());
     assert!(told.iter().all(|failure| !failure.request_id.is_empty()));
@@ -144,7 +144,7 @@ async fn a_useless_response_is_told_with_a_null_function_error() {
         life.drain().await;
 
         let failure = &world.destination.delivered()[0];
-        assert_eq!((failure.batch.size, failure.invoke_count), (2, 2), "{response}");
+        assert_eq!((failure.batch.records.as_ref().unwrap().size, failure.invoke_count), (2, 2), "{response}");
         assert_eq!(failure.response.as_ref().expect("it answered").function_error, None, "{response}");
         assert!(failure.message().contains(r#""functionError":null"#), "{}", failure.message());
     }

@@ -11,9 +11,11 @@ use esmd::core::batch::Batch;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
 use esmd::core::outcome::{Answer, Failure, Outcome};
-use esmd::core::record::{OrderingKey, Origin, Received, Record};
+use esmd::core::record::{OrderingKey, Origin, Received, Record, ShardId};
 use esmd::core::settings::{Kind, RetrySettings, Settings};
 use esmd::core::window::WindowState;
+use esmd::event::window::Events;
+use esmd::event::{ELEMENT_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use proptest::prelude::*;
 
 use super::source::{names, position};
@@ -260,6 +262,56 @@ fn a_drain_leaves_the_window_open() {
     shard.expect_nothing();
     assert!(shard.consumer.is_drained());
     assert_eq!(shard.stored_state(), Some("1 ".to_owned()));
+}
+
+/// Invariants 37 and 38, and `docs/semantics.md` 2.5: the members, their order and their form on the wire.
+#[test]
+fn an_event_has_the_documented_members_in_their_order() {
+    let events = Events::new(&ShardId::new("shardId-000000000000"), "arn:aws:kinesis:eu-west-1:111111111111:stream/é");
+    let mut shard = Shard::new(settings());
+    shard.receive([(1, 1_770_000_012_345), (2, 1_770_000_013_000)]);
+
+    let call = shard.expect(&[1, 2], "{}");
+    let payload = events.payload(&call.batch);
+    call.fold();
+    let members = concat!(
+        r#","shardId":"shardId-000000000000","eventSourceARN":"arn:aws:kinesis:eu-west-1:111111111111:stream/é","#,
+        r#""window":{"start":"2026-02-02T02:40:10Z","end":"2026-02-02T02:40:20Z"},"#,
+    );
+    let flags = r#""isFinalInvokeForWindow":false,"isWindowTerminatedEarly":false}"#;
+    assert_eq!(payload, format!(r#"{{"Records":[{{}},{{}}]{members}"state":{{}},{flags}"#));
+
+    shard.end();
+    let payload = events.payload(&shard.expect_final("1 2 ").batch);
+    let flags = r#""isFinalInvokeForWindow":true,"isWindowTerminatedEarly":false}"#;
+    assert_eq!(payload, format!(r#"{{"Records":[]{members}"state":1 2 ,{flags}"#));
+    let plain = Events::new(&ShardId::new("shard"), "arn");
+    let mut shard = Shard::new(Settings { tumbling_window: None, ..settings() });
+    shard.receive([(1, 10_000)]);
+    assert_eq!(plain.payload(&shard.next_invocation().unwrap()), r#"{"Records":[{}]}"#);
+}
+
+/// Invariant 39: a batch that is as large as it may be gives a payload within the limit, whatever the state.
+#[test]
+fn a_payload_with_a_state_is_within_the_limit() {
+    let events = Events::new(&ShardId::new("shard"), "arn");
+    let batch_bytes = ELEMENT_BYTES_MAX - events.window_bytes();
+    let mut shard = Shard::new(Settings { batch_size: 10_000, batch_bytes, ..settings() });
+    let large = |name| Record { element: vec![b'1'; 999].into(), ..record(name, 10_000) };
+    let records = (1..=9_000).map(large).collect();
+    shard.consumer.handle_received(shard.now, Received { records, ..Received::default() });
+
+    for state in ["{}", &"x".repeat(1_000_000)] {
+        let batch = shard.next_invocation().unwrap();
+        let payload = events.payload(&batch);
+        assert!((PAYLOAD_BYTES_MAX - 1_100..=PAYLOAD_BYTES_MAX).contains(&payload.len()), "{}", payload.len());
+        assert_eq!(batch.window.as_ref().unwrap().state.as_str(), state);
+        let returned = Some(WindowState::new("x".repeat(1_000_000)));
+        let answer = Answer { state: returned, ..Answer::default() };
+        shard.consumer.handle_outcome(shard.now, batch.id, &Outcome::Succeeded, Some(Arc::new(answer)));
+        let records = (9_001..=18_000).map(large).collect();
+        shard.consumer.handle_received(shard.now, Received { records, ..Received::default() });
+    }
 }
 
 proptest! {

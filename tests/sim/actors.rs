@@ -180,8 +180,13 @@ impl Actor for Operator {
                         (1, _) => return false,
                         (2, _) => mapping.batching.size = usize::try_from(size).unwrap(),
                         (3, SourceSettings::Queue(queue)) => queue.maximum_concurrency = Some(lanes_max.max(2)),
+                        (3, SourceSettings::Stream(stream)) if stream.tumbling_window.is_some() => {
+                            stream.tumbling_window = Some(Duration::from_secs(lanes));
+                        }
                         (3, SourceSettings::Stream(stream)) => stream.parallelization_factor = lanes_max,
                         (4, SourceSettings::Queue(queue)) if queue.fifo => {}
+                        // the function counts what it does not report, so it has to know whether it may
+                        (6, SourceSettings::Stream(stream)) if stream.tumbling_window.is_some() => {}
                         (6, _) => mapping.reports_failures = !mapping.reports_failures,
                         (7, SourceSettings::Stream(stream)) => {
                             stream.retries.bisect = !stream.retries.bisect;

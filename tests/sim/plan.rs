@@ -4,11 +4,14 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use esmd::event::response::Reply;
 use esmd::mapping::on_failure::Undeliverable;
 use esmd::mapping::{Retries, StartingPosition, StreamKind};
 
+use serde_json::{Value, json};
+
 use crate::actors::Actor;
-use crate::fakes::target::{Answer, Delivered, FakeTarget, Invocation};
+use crate::fakes::target::{Answer, Delivered, FakeTarget, Invocation, Windowed};
 use crate::random::Random;
 use crate::time::Time;
 use crate::weather::{Climate, Weather};
@@ -74,6 +77,8 @@ pub struct Habits {
     /// In a thousand invocations so many name some records as failed, or try to. Those with poison name it as often as
     /// not.
     pub reports: u64,
+    /// In a thousand calls of a window so many return a state that is too large.
+    pub bloats: u64,
 }
 
 /// How the lives of a daemon end, one after another.
@@ -103,6 +108,7 @@ impl Habits {
             poison: 0,
             poison_stays: false,
             reports: 0,
+            bloats: 0,
         }
     }
 
@@ -114,7 +120,9 @@ impl Habits {
             let number: u64 = record.body.parse().expect("a body is a number");
             Random::new(salt.wrapping_add(number)).chance(poison)
         };
-        target.answer(move |invocation| {
+        let mut of_states = random.fork();
+        let bloats = self.bloats;
+        let mut judge = move |invocation: &Invocation| {
             let poisoned: Vec<_> = invocation.records.iter().filter(|record| is_poison(record)).collect();
             if weather.is_calm() && (poisoned.is_empty() || !self.poison_stays) {
                 return Answer::succeed();
@@ -136,8 +144,35 @@ impl Habits {
             };
             let range = if random.chance(self.slows) { &self.slow } else { &self.takes };
             answer.after(random.duration(range.clone()))
+        };
+        target.answer(move |invocation| {
+            let answer = judge(invocation);
+            match &invocation.window {
+                Some(window) => count(answer, invocation, window, bloats, &mut of_states),
+                None => answer,
+            }
         });
     }
+}
+
+/// Adds what succeeds to the window's state; sometimes it forgets to.
+fn count(answer: Answer, invocation: &Invocation, window: &Windowed, bloats: u64, random: &mut Random) -> Answer {
+    let Reply::Answered { payload, function_error: None, .. } = &answer.reply else { return answer };
+    let Ok(answered) = serde_json::from_slice::<Value>(payload) else { return answer };
+    if !(answered.is_null() || answered.is_object()) || random.chance(5) {
+        return answer;
+    }
+    let reported = answered["batchItemFailures"].as_array().map_or(&[][..], Vec::as_slice);
+    let failed: Vec<&str> = reported.iter().filter_map(|failure| failure["itemIdentifier"].as_str()).collect();
+    let succeeded = invocation.records.iter().take_while(|record| !failed.contains(&record.identifier.as_str()));
+    let mut numbers = window.state["numbers"].as_array().cloned().unwrap_or_default();
+    numbers.extend(succeeded.map(|record| Value::from(record.body.parse::<usize>().expect("a body is a number"))));
+    let mut state = json!({ "numbers": numbers });
+    if random.chance(bloats) {
+        state["padding"] = "x".repeat(1_100_000).into();
+    }
+    let counted = if failed.is_empty() { Answer::state(&state) } else { Answer::report_with_state(&failed, &state) };
+    counted.after(answer.after)
 }
 
 fn report(failed: &[&Delivered]) -> Answer {
@@ -151,6 +186,7 @@ fn accuse(invocation: &Invocation, random: &mut Random) -> Answer {
         0 => Answer::say("7"),
         1 => Answer::report(&["nobody"]),
         2 => Answer::report(&[]),
+        _ if invocation.records.is_empty() => Answer::succeed(),
         _ => {
             let guilty = random.within(1..=900);
             let mut failed: Vec<_> = invocation.records.iter().filter(|_| random.chance(guilty)).collect();

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use super::Link;
-use crate::fakes::target::{FakeTarget, delivered};
+use crate::fakes::target::{FakeTarget, delivered, windowed};
 use crate::oracle::{FlightId, Terms};
 use crate::weather::{Fate, Part};
 
@@ -30,9 +30,10 @@ impl TargetLink {
     async fn call(&self, payload: Bytes, start_before: Option<Timestamp>) -> Reply {
         let link = &self.link;
         let strike = link.weather.strike(Part::Target, "invoke");
-        let records = delivered(&payload);
+        let (records, window) = (delivered(&payload), windowed(&payload));
         let began = || {
-            let flight = link.oracle.began((link.life, self.connection), self.terms, &records, link.clock.now());
+            let connection = (link.life, self.connection);
+            let flight = link.oracle.began(connection, self.terms, &records, window.clone(), link.clock.now());
             InFlight { id: Some(flight), link }
         };
         let mut flight = match start_before {

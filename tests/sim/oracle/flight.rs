@@ -1,12 +1,13 @@
 //! An invocation, the records in it, and what its answer says of them.
 
 use esmd::core::outcome::Outcome;
+use esmd::core::record::ShardId;
 use esmd::event::response::Reply;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Terms;
-use crate::fakes::target::Delivered;
+use super::{Terms, windows};
+use crate::fakes::target::{Delivered, Windowed};
 
 /// A life and one of its connections: each connect of a mapping makes a new one.
 pub type Connection = (u32, u64);
@@ -20,6 +21,9 @@ pub struct Flight {
     pub terms: Terms,
     pub records: Vec<Carried>,
     pub began_at: Instant,
+    pub window: Option<Windowed>,
+    /// A stream's.
+    pub shard: Option<ShardId>,
 }
 
 /// A record in an invocation. Its number is its body.
@@ -53,6 +57,7 @@ impl Carried {
 impl Heard {
     pub fn of(reply: &Reply, flight: &Flight) -> Self {
         match (reply.outcome(None::<std::iter::Empty<_>>), reply) {
+            (Outcome::Succeeded, _) if flight.window.is_some() && windows::returned(reply).is_none() => Self::Failed,
             (Outcome::Succeeded, Reply::Answered { payload, .. }) if flight.terms.reports_failures => {
                 Self::reported(payload, &flight.records)
             }
@@ -70,7 +75,11 @@ impl Heard {
             Ok(Value::Object(mut members)) => members.remove("batchItemFailures"),
             _ => return Self::Failed,
         };
-        let Some(Value::Array(failures)) = failures else { return Self::Failed };
+        let failures = match failures {
+            None => return Self::Succeeded,
+            Some(Value::Array(failures)) => failures,
+            Some(_) => return Self::Failed,
+        };
         let place = |failure: &Value| {
             let identifier = failure["itemIdentifier"].as_str()?;
             records.iter().position(|record| record.identifier == identifier)

@@ -6,6 +6,7 @@ mod parts;
 mod queue;
 mod stream;
 mod terms;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +29,7 @@ use self::stream::StreamBook;
 pub use self::terms::Terms;
 use crate::fakes::queue::FakeQueue;
 use crate::fakes::stream::FakeStream;
-use crate::fakes::target::Delivered;
+use crate::fakes::target::{Delivered, Windowed};
 use crate::resets::ResetsCounted;
 use crate::trace::Trace;
 
@@ -232,15 +233,31 @@ impl Oracle {
         });
     }
 
-    pub fn began(&self, connection: Connection, terms: Terms, records: &[Delivered], now: Timestamp) -> FlightId {
+    pub fn began(
+        &self,
+        connection: Connection,
+        terms: Terms,
+        records: &[Delivered],
+        window: Option<Windowed>,
+        now: Timestamp,
+    ) -> FlightId {
         let records: Vec<_> = records.iter().map(Carried::new).collect();
         let mut id = FlightId(0);
         self.judge(|state| {
             state.begun += 1;
             id = FlightId(state.begun);
             self.trace.say(|| format!("life {} invokes #{} {}", connection.0, id.0, listed(&records)));
-            let verdict = state.judge_begin(connection, terms, &records, now);
-            state.flights.insert(id, Flight { connection, terms, records, began_at: Instant::now() });
+            if let Some(window) = &window {
+                self.trace.say(|| told(window));
+            }
+            let shard = match (&state.book, &window, records.first()) {
+                (Book::Queue(_), ..) | (_, None, None) => None,
+                (_, Some(window), _) => Some(ShardId::new(window.shard.as_str())),
+                (Book::Stream(stream), None, Some(first)) => Some(stream.shard_of(first.number).clone()),
+            };
+            let flight = Flight { connection, terms, records, window, shard, began_at: Instant::now() };
+            let verdict = state.judge_begin(&flight, now);
+            state.flights.insert(id, flight);
             verdict
         });
         id
@@ -254,7 +271,7 @@ impl Oracle {
             self.trace.say(|| format!("life {} hears of #{}: {heard:?}", flight.connection.0, id.0));
             match &mut state.book {
                 Book::Queue(queue) => queue.ended(flight.connection.0, &flight.records, &heard),
-                Book::Stream(stream) => stream.ended(&flight.records, &heard),
+                Book::Stream(stream) => stream.ended(&flight, &heard, reply),
             }
             Ok(())
         });
@@ -265,13 +282,18 @@ impl Oracle {
     pub fn given_up(&self, id: FlightId, may: bool) {
         self.judge(|state| {
             let Some(flight) = state.flights.remove(&id) else { return Ok(()) };
-            let (life, number) = (flight.connection.0, flight.records[0].number);
+            let life = flight.connection.0;
             self.trace.say(|| format!("life {life} gives up #{}", id.0));
-            let lost = matches!(&mut state.book, Book::Stream(stream) if stream.is_lease_lost(number));
             let is_overdue = flight.began_at.elapsed() >= INVOCATION_MAX;
-            if is_overdue && let Book::Stream(stream) = &mut state.book {
-                stream.stalled(number);
-            }
+            let lost = match (&mut state.book, &flight.shard) {
+                (Book::Stream(stream), Some(shard)) => {
+                    if is_overdue {
+                        stream.stalled(shard);
+                    }
+                    stream.is_lease_lost(shard)
+                }
+                _ => false,
+            };
             if may || lost || is_overdue || state.panicked.contains(&life) {
                 return Ok(());
             }
@@ -335,8 +357,7 @@ impl Oracle {
     pub fn delivering(&self, failure: &FailureRecord) {
         self.trace.say(|| {
             let (batch, condition) = (&failure.batch, failure.condition);
-            let (shard, first, last) = (&batch.shard, &batch.first_sequence_number, &batch.last_sequence_number);
-            format!("{shard} gives up {} from {first:?} to {last:?}: {condition:?}", batch.size)
+            format!("{} gives up {:?}: {condition:?}", batch.shard, batch.records)
         });
         self.judge(|state| state.stream().delivering(failure));
     }
@@ -350,7 +371,8 @@ impl Oracle {
     pub fn saving(&self, lease: &Lease, checkpoint: &Checkpoint, now: Timestamp) {
         self.trace.say(|| {
             let ranges = checkpoint.settled_above.len();
-            format!("{} epoch {} saves {} and {ranges} ranges", lease.shard, lease.epoch, checkpoint.up_to)
+            let window = &checkpoint.window;
+            format!("{} epoch {} saves {}, {ranges} ranges, {window:?}", lease.shard, lease.epoch, checkpoint.up_to)
         });
         self.judge(|state| match &mut state.book {
             Book::Queue(_) => Err("a queue's consumer saved a checkpoint".to_owned()),
@@ -410,9 +432,11 @@ impl State {
     }
 
     /// The rules of every invocation: `docs/semantics.md` 9, invariants 37, 40, 54, 60, 66 and 67; 6.10 for the last one.
-    fn judge_begin(&mut self, connection: Connection, terms: Terms, records: &[Carried], now: Timestamp) -> Verdict {
-        let life = connection.0;
-        if records.is_empty() || records.len() > terms.batch_size {
+    fn judge_begin(&mut self, flight: &Flight, now: Timestamp) -> Verdict {
+        let Flight { connection, terms, records, window, shard, .. } = flight;
+        let (connection, life) = (*connection, connection.0);
+        let is_final = window.as_ref().is_some_and(|window| window.is_final);
+        if records.is_empty() != is_final || records.len() > terms.batch_size {
             return Err(format!("{} records in a batch of at most {}", records.len(), terms.batch_size));
         }
         for (id, other) in self.flights.iter().filter(|(_, other)| other.connection.0 == life) {
@@ -448,12 +472,11 @@ impl State {
                 flights.count()
             }
             Book::Stream(stream) => {
-                stream.judge_begin(records, now)?;
-                let shard = stream.shard_of(records[0].number);
-                flights.filter(|other| stream.shard_of(other.records[0].number) == shard).count()
+                stream.judge_begin(flight, now)?;
+                flights.filter(|other| other.shard == *shard).count()
             }
         };
-        if running >= terms.lanes {
+        if running >= terms.lanes || (is_final && running > 0) {
             return Err(format!("{} invocations at once with {} lanes", running + 1, terms.lanes));
         }
         Ok(())
@@ -469,6 +492,12 @@ impl Resets {
         }
         Ok(())
     }
+}
+
+fn told(window: &Windowed) -> String {
+    let Windowed { shard, start, end, state, is_final, is_terminated_early } = window;
+    let numbers = windows::numbers(state);
+    format!("  {shard} {start}..{end} counts {numbers:?} final={is_final} early={is_terminated_early}")
 }
 
 fn names(shards: &[ShardId]) -> String {

@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::record::{Origin, Position, Received, SequenceNumber, ShardId};
+use esmd::event::response::Reply;
 use esmd::store::Lease;
 
 use self::checkpoints::covers;
 use super::flight::{Carried, Flight, FlightId, Heard};
 use super::parts::{Facts, Parts};
+use super::windows::{Surroundings, WindowBook};
 use super::{Terms, Verdict};
 use crate::fakes::stream::FakeStream;
 
@@ -23,6 +25,7 @@ pub struct StreamBook {
     records: Vec<Entry>,
     keys: BTreeMap<String, Key>,
     shards: BTreeMap<ShardId, ShardBook>,
+    windows: WindowBook,
     /// What the daemon's clock said last.
     now: Timestamp,
     /// That clock leapt: it may do so between a decision and the call that follows.
@@ -90,6 +93,7 @@ impl StreamBook {
             records: Vec::new(),
             keys: BTreeMap::new(),
             shards: BTreeMap::new(),
+            windows: WindowBook::default(),
             now: Timestamp::default(),
             leaps: false,
         }
@@ -179,9 +183,8 @@ impl StreamBook {
         checkpoint: &Checkpoint,
         flights: &BTreeMap<FlightId, Flight>,
     ) -> Verdict {
-        let own =
-            |flight: &&Flight| flight.connection.0 == life && *self.shard_of(flight.records[0].number) == lease.shard;
-        if flights.values().any(|flight| own(&flight)) {
+        let own = |flight: &Flight| flight.connection.0 == life && flight.shard.as_ref() == Some(&lease.shard);
+        if flights.values().any(own) {
             return Err(format!("{} is claimed while an invocation of it runs", lease.shard));
         }
         let shard = self.shards.entry(lease.shard.clone()).or_default();
@@ -193,6 +196,7 @@ impl StreamBook {
             UpTo::After(position) => Some(place(position)),
             UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) | UpTo::Ended => None,
         };
+        self.windows.claimed(&lease.shard, checkpoint);
         shard.reading = Reading { began_at: Some(checkpoint.clone()), read_up_to, ..Reading::default() };
         Ok(())
     }
@@ -204,9 +208,8 @@ impl StreamBook {
     }
 
     /// The consumer that has this record had an invocation that was not answered within its time.
-    pub fn stalled(&mut self, number: usize) {
-        let id = self.records[number].shard.clone();
-        self.shards.entry(id).or_default().has_stalled = true;
+    pub fn stalled(&mut self, id: &ShardId) {
+        self.shards.entry(id.clone()).or_default().has_stalled = true;
     }
 
     /// Only a consumer that stalled begins again within its life.
@@ -219,16 +222,16 @@ impl StreamBook {
         self.shards.entry(lease.shard.clone()).or_default().lost_epochs.insert(lease.epoch);
     }
 
-    /// Whether the consumer that has this record knows that it lost its lease.
-    pub fn is_lease_lost(&self, number: usize) -> bool {
-        let shard = &self.shards[self.shard_of(number)];
-        shard.lost_epochs.contains(&shard.epoch)
+    /// Whether the shard's consumer knows that it lost its lease.
+    pub fn is_lease_lost(&self, id: &ShardId) -> bool {
+        self.shards.get(id).is_some_and(|shard| shard.lost_epochs.contains(&shard.epoch))
     }
 
     /// `docs/architecture.md` 5, invariant 4: what is held never exceeds the capacity.
     pub fn received(&mut self, id: &ShardId, received: &Received, terms: Terms, now: Timestamp) -> Verdict {
         self.now = now;
         self.judge_gap(id, received)?;
+        self.windows.reads(terms);
         let shard = self.shards.entry(id.clone()).or_default();
         shard.reading.terms = Some(terms);
         let last = received.records.last().map(|record| &record.origin);
@@ -282,9 +285,17 @@ impl StreamBook {
     }
 
     /// `docs/semantics.md` 9, invariants 65, 66, 68, 78, 88 and 94.
-    pub fn judge_begin(&mut self, records: &[Carried], now: Timestamp) -> Verdict {
+    pub fn judge_begin(&mut self, flight: &Flight, now: Timestamp) -> Verdict {
         self.now = now;
-        let id = self.shard_of(records[0].number).clone();
+        let records = &flight.records;
+        let id = flight.shard.clone().expect("a stream's call is of a shard");
+        self.judge_window(&id, flight)?;
+        if self.is_lease_lost(&id) {
+            return Err(format!("{id} invokes after it was told that its lease is lost"));
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
         let numbers: Vec<_> = records.iter().map(|record| record.number).collect();
         if numbers.iter().any(|number| *self.shard_of(*number) != id) {
             return Err("a batch mixes shards".to_owned());
@@ -296,9 +307,6 @@ impl StreamBook {
             if let Some(older) = self.older_undone(record, &numbers[..index]) {
                 return Err(format!("{} of key {} is invoked before {older}", record.number, record.key));
             }
-        }
-        if self.is_lease_lost(numbers[0]) {
-            return Err(format!("{id} invokes {} after it was told that its lease is lost", numbers[0]));
         }
         let reading = &self.shards[&id].reading;
         if let Some(began_at) = &reading.began_at {
@@ -321,7 +329,30 @@ impl StreamBook {
         if is_new { reading.advance(records) } else { Ok(()) }
     }
 
-    pub fn ended(&mut self, records: &[Carried], heard: &Heard) {
+    fn judge_window(&mut self, id: &ShardId, flight: &Flight) -> Verdict {
+        let arrived = |number: &usize| self.records[*number].arrived_at.as_millis();
+        let arrivals: Vec<_> = flight.records.iter().map(|record| arrived(&record.number)).collect();
+        let end = flight.window.as_ref().map_or(0, |window| window.end);
+        let numbers = self.shards.get(id).map_or(&[][..], |shard| &shard.numbers);
+        let within = numbers.partition_point(|number| arrived(number) < end);
+        let here = Surroundings {
+            terms: flight.terms,
+            arrivals: &arrivals,
+            undone: numbers[..within].iter().copied().find(|number| !self.may_be_done(*number)),
+            is_over: within < numbers.len() || !self.stream.is_open(id) || self.now.as_millis() >= end + GRACE_MILLIS,
+            leaps: self.leaps,
+        };
+        self.windows.judge_begin(id, flight.window.as_ref(), &here)
+    }
+
+    pub fn ended(&mut self, flight: &Flight, heard: &Heard, reply: &Reply) {
+        if let (Some(shard), Some(window)) = (&flight.shard, &flight.window) {
+            self.windows.ended(shard, window, heard, reply);
+        }
+        let records = &flight.records;
+        if records.is_empty() {
+            return;
+        }
         let numbers: Vec<_> = records.iter().map(|record| record.number).collect();
         let reading = &mut self.shards.get_mut(&self.records[numbers[0]].shard).expect("it has records").reading;
         let Some(terms) = reading.terms else { return };
@@ -398,6 +429,9 @@ fn is_before(start: Option<&UpTo>, arrived_at: Timestamp) -> bool {
         Some(UpTo::TrimHorizon | UpTo::After(_)) | None => false,
     }
 }
+
+/// How long after its end an idle window is closed at the earliest.
+const GRACE_MILLIS: u64 = 10_000;
 
 /// A stream's consumer reads at least so far ahead.
 const PAGE_RECORDS: usize = 1_000;

@@ -7,6 +7,7 @@ mod positions;
 mod queues;
 mod stalls;
 mod streams;
+mod windows;
 
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "reports", plan: errors::reports },
     Scenario { name: "aging", plan: errors::aging },
     Scenario { name: "outlived", plan: errors::outlived },
+    Scenario { name: "windows", plan: windows::windows },
+    Scenario { name: "counted-once", plan: windows::counted_once },
     Scenario { name: "clocks", plan: machines::clocks },
     Scenario { name: "adapter-bugs", plan: machines::adapter_bugs },
     Scenario { name: "trimmed", plan: positions::trimmed },

@@ -5,7 +5,7 @@ use esmd::core::checkpoint::{Checkpoint, PositionRange, UpTo};
 use esmd::core::record::ShardId;
 use esmd::store::{Lease, LeaseRow};
 
-use super::{ShardBook, StreamBook, place};
+use super::{ShardBook, StreamBook, is_before, place};
 use crate::oracle::Verdict;
 
 impl StreamBook {
@@ -28,6 +28,13 @@ impl StreamBook {
     /// The store took it.
     pub fn saved(&mut self, lease: &Lease, checkpoint: &Checkpoint) -> Verdict {
         let covered = self.judge_checkpoint(&lease.shard, checkpoint, |number| self.may_be_done(number))?;
+        let shard = &self.shards[&lease.shard];
+        let fresh = &shard.numbers[shard.saved.min(covered)..covered];
+        let is_counted = |number: &usize| !is_before(shard.start.as_ref(), self.records[*number].arrived_at);
+        let fresh: Vec<_> =
+            fresh.iter().copied().filter(|number| is_counted(number) && !self.records[*number].trimmed).collect();
+        let covers = |number: usize| shard.numbers[..covered].contains(&number);
+        self.windows.saved(&lease.shard, checkpoint, &fresh, covers)?;
         let shard = &self.shards[&lease.shard];
         let above = checkpoint.settled_above.iter().flat_map(|range| self.in_range(shard, range));
         let all = shard.numbers[shard.saved.min(covered)..covered].iter().chain(above);
@@ -115,6 +122,9 @@ impl StreamBook {
                 UpTo::After(position) => newest.is_some_and(|newest| place(position) < newest),
                 UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) => newest.is_some(),
             };
+            if let Some(window) = &row.checkpoint.window {
+                return Some(format!("a window of {} stays open: {window:?}", row.shard));
+            }
             if lags {
                 return Some(format!("the checkpoint of {} stays at {}", row.shard, row.checkpoint.up_to));
             }

@@ -5,7 +5,7 @@ use esmd::event::failure::FailureRecord;
 use esmd::mapping::on_failure::Undeliverable;
 
 use super::StreamBook;
-use crate::fakes::target::delivered;
+use crate::fakes::target::{delivered, windowed};
 use crate::oracle::Verdict;
 use crate::oracle::flight::Carried;
 
@@ -18,21 +18,35 @@ impl StreamBook {
         let records: Vec<_> = given_up.iter().map(Carried::new).collect();
         let numbers: Vec<_> = records.iter().map(|record| record.number).collect();
         self.now = self.now.max(failure.discarded_at);
+        if self.is_lease_lost(id) {
+            return Err(format!("{id} gives up {numbers:?} after it was told that its lease is lost"));
+        }
+        let window = windowed(&failure.payload);
+        let is_final = window.as_ref().is_some_and(|window| window.is_final);
+        if failure.window.is_some() != window.is_some() || (numbers.is_empty() && failure.batch.records.is_some()) {
+            return Err(format!("a failure record tells {:?} of {window:?}", failure.batch.records));
+        }
+        if numbers.is_empty() && is_final {
+            return Ok(());
+        }
         let [Some(first), Some(last)] = [numbers.first(), numbers.last()].map(|number| Some(&self.records[*number?]))
         else {
             return Err("a failure record names nobody".to_owned());
         };
-        let told = (&batch.first_sequence_number, batch.first_arrived_at, batch.size);
-        let told = (told.0, &batch.last_sequence_number, told.1, batch.last_arrived_at, told.2);
+        let Some(told) = &batch.records else { return Err(format!("a failure record tells nothing of {numbers:?}")) };
+        let told = (
+            &told.first_sequence_number,
+            &told.last_sequence_number,
+            told.first_arrived_at,
+            told.last_arrived_at,
+            told.size,
+        );
         let [first_number, last_number] = [first, last].map(|record| SequenceNumber::new(record.place.to_string()));
         if told != (&first_number, &last_number, first.arrived_at, last.arrived_at, numbers.len()) {
             return Err(format!("a failure record tells {told:?} of {numbers:?}"));
         }
         if let Some(number) = numbers.iter().find(|number| self.shard_of(**number) != id) {
             return Err(format!("{number} is told as one of {id}"));
-        }
-        if self.is_lease_lost(numbers[0]) {
-            return Err(format!("{id} gives up {numbers:?} after it was told that its lease is lost"));
         }
         for (index, record) in records.iter().enumerate() {
             if let Some(older) = self.older_undone(record, &numbers[..index]) {
@@ -55,6 +69,9 @@ impl StreamBook {
         let reading = &mut self.shards.get_mut(&failure.batch.shard).expect("it is known").reading;
         let drops = reading.terms.is_some_and(|terms| terms.undeliverable == Some(Undeliverable::Drop));
         if is_taken || drops {
+            if let Some(window) = windowed(&failure.payload) {
+                self.windows.given_up(&failure.batch.shard, &window);
+            }
             let numbers: Vec<_> =
                 delivered(&failure.payload).iter().map(|record| Carried::new(record).number).collect();
             reading.parts.given_up(&numbers);

@@ -57,7 +57,7 @@ impl ShardReceiver {
         let reset = if records.is_empty() && !ended { None } else { self.reset.take() };
         let records: Vec<_> = records.into_iter().map(|record| self.render(record)).collect();
         let at_tip = records.is_empty();
-        Ok(Received { records, behind_millis: Some(behind_millis), at_tip, ended, reset })
+        Ok(Received { records, behind_millis: Some(behind_millis), at_tip, ended, reset, ..Received::default() })
     }
 
     /// Goes on at the oldest record if the stream no longer knows the position, or what followed it.
