@@ -15,7 +15,7 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
-use aws_sdk_sqs::config::ProvideCredentials;
+use aws_sdk_sqs::config::{ProvideCredentials, SharedHttpClient};
 use aws_sdk_sqs::error::SdkError;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
@@ -161,6 +161,11 @@ impl Aws {
         self.kinesis.clone()
     }
 
+    /// A client of Kinesis that shares no connection with another.
+    pub fn kinesis_alone(&self) -> aws_sdk_kinesis::Client {
+        aws_sdk_kinesis::Client::from_conf(self.kinesis.config().to_builder().http_client(http_client()).build())
+    }
+
     /// The client of `DynamoDB` Streams.
     pub fn dynamodb_streams(&self) -> aws_sdk_dynamodbstreams::Client {
         self.dynamodb_streams.clone()
@@ -191,17 +196,21 @@ impl Aws {
 
 /// The standard configuration with esmd's HTTP settings. Nothing is read before it is loaded.
 pub fn loader() -> ConfigLoader {
-    let http_client = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .build_https();
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(CALL_TIMEOUT).build();
     // A dated version, so that an update of the SDK does not change what calls do.
     aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http_client)
+        .http_client(http_client())
         .timeout_config(timeouts)
         // A long poll and a running function look like stalled streams. Each call has a deadline instead.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}
+
+/// A pool of connections.
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .build_https()
 }
 
 /// Servers other than AWS rarely have a host name for each bucket, and some refuse checksums that nobody asked for.

@@ -12,10 +12,11 @@ use crate::destination::Destination;
 use crate::destination::s3::S3Destination;
 use crate::destination::sns::SnsDestination;
 use crate::destination::sqs::SqsDestination;
+use crate::mapping::arn::{Service, SourceArn};
 use crate::mapping::on_failure::DestinationKind;
 use crate::mapping::{EsmdSettings, EventSourceMapping, SourceSettings, StreamKind};
 use crate::source::dynamodb::DynamodbSource;
-use crate::source::kinesis::{KinesisSource, Stream};
+use crate::source::kinesis::{FanOut, KinesisSource, Stream};
 use crate::source::sqs::{SqsSettings, SqsSource};
 use crate::source::{Source, SourceError};
 use crate::target::lambda::{LambdaSettings, LambdaTarget, presumed_function};
@@ -66,15 +67,7 @@ impl Connector for AwsConnector {
             }
             SourceSettings::Stream(settings) => {
                 let source: Arc<dyn Source> = match settings.kind {
-                    StreamKind::Kinesis => {
-                        let stream = Stream {
-                            arn: arn.as_str().to_owned(),
-                            region: arn.region().to_owned(),
-                            invoke_identity_arn: function.role_arn.clone(),
-                        };
-                        let source = KinesisSource::new(self.aws.kinesis(), stream, self.clock.clone());
-                        Arc::new(source.with_poll_interval(self.shard_poll_interval))
-                    }
+                    StreamKind::Kinesis => Arc::new(self.kinesis(arn, function)),
                     StreamKind::Dynamodb => {
                         let source = DynamodbSource::new(self.aws.dynamodb_streams(), arn.as_str());
                         Arc::new(source.with_poll_interval_at_most(self.shard_poll_interval))
@@ -93,5 +86,23 @@ impl Connector for AwsConnector {
             DestinationKind::Sns => Arc::new(SnsDestination::new(self.aws.sns_in(arn.region()), arn)),
             DestinationKind::S3 => Arc::new(S3Destination::new(self.aws.s3(), arn)),
         })
+    }
+}
+
+impl AwsConnector {
+    /// A stream that is polled, or that pushes its records to the consumer that the mapping names.
+    fn kinesis(&self, arn: &SourceArn, function: &Function) -> KinesisSource {
+        let stream = Stream {
+            arn: arn.stream().to_owned(),
+            region: arn.region().to_owned(),
+            invoke_identity_arn: function.role_arn.clone(),
+        };
+        let source = KinesisSource::new(self.aws.kinesis(), stream, self.clock.clone());
+        if arn.service() != Service::KinesisConsumer {
+            return source.with_poll_interval(self.shard_poll_interval);
+        }
+        let aws = self.aws.clone();
+        let connect = Arc::new(move || aws.kinesis_alone());
+        source.with_fan_out(FanOut { consumer_arn: arn.as_str().to_owned(), connect })
     }
 }

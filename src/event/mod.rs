@@ -1,6 +1,7 @@
 //! Events as the function sees them: each record is rendered once, when it is read, and a payload is joined from the
 //! rendered elements in one copy. Pure; knows no SDK type.
 
+pub mod aggregated;
 pub mod dynamodb;
 pub mod failure;
 pub mod kinesis;

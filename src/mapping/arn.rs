@@ -88,7 +88,11 @@ impl SourceArn {
         match (self.part(2), resource.as_slice()) {
             ("sqs", [queue]) if consists_of(queue, is_name_character) => Service::Sqs,
             ("kinesis", ["stream", stream]) if consists_of(stream, is_name_character) => Service::Kinesis,
-            ("kinesis", ["stream", _, "consumer", _]) => Service::KinesisConsumer,
+            ("kinesis", ["stream", stream, "consumer", consumer])
+                if consists_of(stream, is_name_character) && is_consumer(consumer) =>
+            {
+                Service::KinesisConsumer
+            }
             ("dynamodb", ["table", _, "stream", _]) => Service::DynamodbStreams,
             _ => Service::Other,
         }
@@ -101,6 +105,15 @@ impl SourceArn {
         match self.service() {
             Service::Kinesis => resource.strip_prefix("stream/").unwrap_or(resource),
             _ => resource,
+        }
+    }
+
+    /// The ARN of the stream that a consumer reads; of anything else its own.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        match self.service() {
+            Service::KinesisConsumer => self.text.split("/consumer/").next().unwrap_or(&self.text),
+            _ => &self.text,
         }
     }
 
@@ -262,6 +275,13 @@ fn take_segment<'text>(rest: &mut &'text str, fits: fn(&str) -> bool) -> Option<
     })
 }
 
+/// A consumer's name, and when it was registered: a name can be used again.
+fn is_consumer(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(name, registered)| {
+        consists_of(name, is_name_character) && consists_of(registered, |c| c.is_ascii_digit())
+    })
+}
+
 fn is_qualifier(text: &str) -> bool {
     matches!(text, "$LATEST" | "$LATEST.PUBLISHED")
         || consists_of(text, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
@@ -325,6 +345,13 @@ mod tests {
     }
 
     #[test]
+    fn a_consumer_names_its_stream() {
+        let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks";
+        assert_eq!(source(&format!("{stream}/consumer/fast:1760700041")).stream(), stream);
+        assert_eq!(source(stream).stream(), stream);
+    }
+
+    #[test]
     fn consumers_and_table_streams_are_told_from_streams_and_the_rest() {
         let service = |resource: &str| source(&format!("arn:aws:{resource}")).service();
         assert_eq!(
@@ -335,6 +362,9 @@ mod tests {
             service("dynamodb:ddblocal:000000000000:table/users/stream/2026-01-31T09:30:00.000"),
             Service::DynamodbStreams
         );
+        for consumer in ["stream//consumer/fast:1", "stream/clicks/consumer/fast", "stream/clicks/consumer/fast:soon"] {
+            assert_eq!(service(&format!("kinesis:eu-west-1:123456789012:{consumer}")), Service::Other, "{consumer}");
+        }
         assert_eq!(service("dynamodb:eu-west-1:123456789012:table/users"), Service::Other);
         assert_eq!(service("kinesis:eu-west-1:123456789012:clicks"), Service::Other);
         assert_eq!(service("sqs:eu-west-1:123456789012:orders/today"), Service::Other);

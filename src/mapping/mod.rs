@@ -65,7 +65,7 @@ pub struct QueueSettings {
 /// A stream's settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamSettings {
-    /// The stream.
+    /// The stream, or a registered consumer of one.
     pub arn: SourceArn,
     /// Whose stream it is.
     pub kind: StreamKind,

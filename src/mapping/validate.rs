@@ -185,9 +185,8 @@ impl<'document> Check<'document> {
         let kind = match arn.service() {
             Service::Sqs if arn.name().strip_suffix(".fifo").is_some() => Ok(Kind::Fifo),
             Service::Sqs => Ok(Kind::Standard),
-            Service::Kinesis => Ok(Kind::Stream(StreamKind::Kinesis)),
+            Service::Kinesis | Service::KinesisConsumer => Ok(Kind::Stream(StreamKind::Kinesis)),
             Service::DynamodbStreams => Ok(Kind::Stream(StreamKind::Dynamodb)),
-            Service::KinesisConsumer => Err(Rule::NO_FAN_OUT),
             Service::Other => Err(Rule::UNRECOGNIZED_SOURCE),
         };
         let kind = kind.map_err(|rule| self.refuse("EventSourceArn", rule)).ok();

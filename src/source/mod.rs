@@ -3,18 +3,19 @@
 
 #[cfg(feature = "daemon")]
 pub mod dynamodb;
+pub mod fan_out;
 #[cfg(feature = "daemon")]
 pub mod kinesis;
 #[cfg(feature = "daemon")]
 mod limits;
 #[cfg(feature = "daemon")]
 mod polling;
+mod reset;
 #[cfg(all(test, feature = "daemon"))]
 mod script;
 #[cfg(feature = "daemon")]
 pub mod sqs;
-#[cfg(feature = "daemon")]
-mod stream_errors;
+pub mod stream_errors;
 
 use std::time::Duration;
 

@@ -1,19 +1,28 @@
 //! What the errors of streams mean, Kinesis and `DynamoDB` alike (`docs/semantics.md` 6.2). Invariant: a code that is not
 //! known here is [`SourceError::Transient`], so nothing is given up over it.
 
+#[cfg(feature = "daemon")]
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
 use super::{BoxError, SourceError};
+#[cfg(feature = "daemon")]
 use crate::aws::cause;
+use crate::core::record::PositionReset;
 
-/// A failed call, and what a reader of iterators must know of it beyond the error.
+/// A failed call, and what a reader of one shard must know of it beyond the error.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub struct Failure {
     code: Option<String>,
+    /// What it means to whoever waits for records.
     pub error: SourceError,
 }
 
 impl Failure {
+    /// By the code that the source gave, if it gave any.
+    pub fn new(code: Option<&str>, cause: impl Into<BoxError>) -> Self {
+        Self { code: code.map(str::to_owned), error: meaning(code.unwrap_or_default())(cause.into()) }
+    }
+
     /// Whether the source refuses the iterator that was read. One whose next record was trimmed counts: another at the
     /// same position tells whether that is gone as well.
     pub fn refuses_iterator(&self) -> bool {
@@ -31,11 +40,22 @@ impl Failure {
         self.code() == TRIMMED
     }
 
+    /// Why a reader begins anew after such a refusal of its position.
+    pub fn reset(&self) -> PositionReset {
+        if self.is_trimmed() { PositionReset::Trimmed } else { PositionReset::Unknown }
+    }
+
+    /// Whether another subscription to the shard is too young to be replaced.
+    pub fn is_in_use(&self) -> bool {
+        self.code() == IN_USE
+    }
+
     fn code(&self) -> &str {
         self.code.as_deref().unwrap_or_default()
     }
 }
 
+#[cfg(feature = "daemon")]
 impl<E> From<SdkError<E>> for Failure
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -45,19 +65,26 @@ where
     }
 }
 
-/// What a failed call means. Streams answer 400 to nearly everything, so the code counts.
+/// What a failed call means.
+#[cfg(feature = "daemon")]
 pub(super) fn source_error<E>(error: SdkError<E>) -> SourceError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let variant: fn(BoxError) -> SourceError = match error.code().unwrap_or_default() {
+    meaning(error.code().unwrap_or_default())(cause(error))
+}
+
+/// Streams answer 400 to nearly everything, so the code counts.
+fn meaning(code: &str) -> fn(BoxError) -> SourceError {
+    match code {
         "ProvisionedThroughputExceededException"
         | "LimitExceededException"
         | "ThrottlingException"
         | "Throttling"
         | "RequestLimitExceeded"
         | "TooManyRequestsException"
-        | "KMSThrottlingException" => SourceError::Throttled,
+        | "KMSThrottlingException"
+        | IN_USE => SourceError::Throttled,
         "AccessDeniedException"
         | "AccessDenied"
         | "UnrecognizedClientException"
@@ -75,13 +102,14 @@ where
         | "KMSOptInRequired" => SourceError::Denied,
         NOT_FOUND => SourceError::Missing,
         _ => SourceError::Transient,
-    };
-    variant(cause(error))
+    }
 }
 
 /// How Kinesis refuses an argument whose form is right: an iterator, a record's number, a moment.
 pub(super) const INVALID_ARGUMENT: &str = "InvalidArgumentException";
 
+/// How fan-out refuses a second reader of a shard, also one that is not yet ready.
+const IN_USE: &str = "ResourceInUseException";
 const EXPIRED: &str = "ExpiredIteratorException";
 const NOT_FOUND: &str = "ResourceNotFoundException";
 const TRIMMED: &str = "TrimmedDataAccessException";

@@ -101,7 +101,6 @@ impl Rule {
 
 /// Rules for which no words of AWS are known.
 impl Rule {
-    pub(super) const NO_FAN_OUT: Self = Self::own("enhanced fan-out is not supported yet by this version of esmd");
     pub(super) const REGION_WITHOUT_ENDPOINT: Self =
         Self::own("a region that is none of AWS's needs an endpoint for the source's service");
     pub(super) const LARGE_FIFO_BATCH: Self = Self::own("a FIFO queue's batch has at most 10 records");

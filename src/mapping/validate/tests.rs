@@ -342,11 +342,24 @@ fn values_that_ask_for_nothing_pass_on_every_source() {
     }
 }
 
+/// `docs/semantics.md` 6.8: all settings are those of the stream.
 #[test]
-fn sources_of_later_versions_are_refused_by_name() {
-    let consumer = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks/consumer/fast:1";
-    let rule = "enhanced fan-out is not supported yet by this version of esmd";
-    assert_refused(stream(json!({"EventSourceArn": consumer})), "EventSourceArn", rule);
+fn a_consumer_is_a_stream_of_kinesis() {
+    let consumer = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks/consumer/fast:1760700041";
+    let settings = json!({"EventSourceArn": consumer, "StartingPosition": "LATEST", "ParallelizationFactor": 10});
+
+    let mapping = validate(stream(settings)).expect("nothing is wrong");
+
+    let SourceSettings::Stream(settings) = mapping.source else { panic!("a stream") };
+    assert_eq!((settings.kind, settings.arn.as_str()), (StreamKind::Kinesis, consumer));
+}
+
+#[test]
+fn a_consumer_without_its_time_of_registration_is_no_source() {
+    for consumer in ["fast", "fast:", "fast:soon", ":1", "fast:1:2", "fa st:1"] {
+        let arn = format!("arn:aws:kinesis:eu-west-1:123456789012:stream/clicks/consumer/{consumer}");
+        assert_refused(stream(json!({"EventSourceArn": arn})), "EventSourceArn", "Unrecognized event source.");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Kinesis data streams, polled: lists shards and opens receivers. Nothing outside this module sees an SDK type but the
-//! client that it is given.
+//! Kinesis data streams, polled or pushed to a registered consumer: lists shards and opens receivers. Nothing outside
+//! this module sees an SDK type but the client that it is given.
 
+mod fan_out;
 mod listing;
 mod shard;
 
@@ -13,7 +14,10 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use futures_util::future::BoxFuture;
 
+pub use self::fan_out::FanOut;
+use self::fan_out::SubscribedShard;
 use self::shard::KinesisShard;
+use super::fan_out::{POLL_TIME, PushReceiver};
 use super::limits::ReadLimits;
 use super::polling::PollingReceiver;
 use super::{Receiver, Source, SourceError};
@@ -23,6 +27,7 @@ use crate::core::checkpoint::Checkpoint;
 use crate::core::record::ShardId;
 use crate::core::settlement::{Settled, Settlement};
 use crate::core::shards::Shard;
+use crate::event::kinesis::Renderer;
 
 /// A stream as its mapping and its events name it.
 #[derive(Clone, Debug)]
@@ -41,6 +46,8 @@ pub struct KinesisSource {
     client: Client,
     clock: Clock,
     limits: ReadLimits,
+    /// How its shards push their records, if they are not polled.
+    fan_out: Option<FanOut>,
     shards_per_page: i32,
 }
 
@@ -48,7 +55,15 @@ impl KinesisSource {
     /// For a client that does not retry by itself: the callers of a source do.
     #[must_use]
     pub fn new(client: Client, stream: Stream, clock: Clock) -> Self {
-        Self { stream: Arc::new(stream), client, clock, limits: ReadLimits::KINESIS, shards_per_page: 1_000 }
+        let limits = ReadLimits::KINESIS;
+        Self { stream: Arc::new(stream), client, clock, limits, fan_out: None, shards_per_page: 1_000 }
+    }
+
+    /// Reads as a registered consumer of the stream, whose ARN events show then (`docs/semantics.md` 6.8).
+    #[must_use]
+    pub fn with_fan_out(mut self, fan_out: FanOut) -> Self {
+        self.fan_out = Some(fan_out);
+        self
     }
 
     /// How often a shard without new records is asked, 1 s unless told otherwise (`docs/semantics.md` 6.2). The limits
@@ -91,12 +106,18 @@ impl Source for KinesisSource {
     }
 
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
-        let shard = KinesisShard::new(self.client.clone(), Arc::clone(&self.stream), shard.clone(), self.clock.clone());
-        Box::new(PollingReceiver::new(shard, from.up_to.clone(), self.limits))
+        let (stream, clock, position) = (Arc::clone(&self.stream), self.clock.clone(), from.up_to.clone());
+        let Some(fan_out) = self.fan_out.clone() else {
+            let shard = KinesisShard::new(self.client.clone(), stream, shard.clone(), clock);
+            return Box::new(PollingReceiver::new(shard, position, self.limits));
+        };
+        let renderer = Renderer::new(shard, &stream.invoke_identity_arn, &stream.region, &fan_out.consumer_arn);
+        let shard = SubscribedShard { fan_out, id: shard.clone(), clock: clock.clone() };
+        Box::new(PushReceiver::new(shard, renderer, clock, position))
     }
 
     fn poll_time(&self) -> Duration {
-        self.limits.poll_interval
+        if self.fan_out.is_some() { POLL_TIME } else { self.limits.poll_interval }
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {

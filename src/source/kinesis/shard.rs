@@ -31,11 +31,6 @@ impl KinesisShard {
         let renderer = Renderer::new(&id, &stream.invoke_identity_arn, &stream.region, &stream.arn);
         Self { client, stream, id, renderer, clock }
     }
-
-    /// Whether a mapping's beginning may lie ahead of the source's clock, which refuses it then.
-    fn may_be_yet_to_come(&self, position: &UpTo) -> bool {
-        matches!(position, UpTo::Latest(since) if self.clock.now().since(*since) < CLOCK_DIFFERENCE_MAX)
-    }
 }
 
 impl PolledShard for KinesisShard {
@@ -61,7 +56,8 @@ impl PolledShard for KinesisShard {
             UpTo::Ended => unreachable!("a shard that ended is answered for without an iterator"),
         };
         let mut made = at_position.send().await;
-        if made.as_ref().is_err_and(|error| error.code() == Some(INVALID_ARGUMENT)) && self.may_be_yet_to_come(position)
+        if made.as_ref().is_err_and(|error| error.code() == Some(INVALID_ARGUMENT))
+            && may_be_yet_to_come(&self.clock, position)
         {
             // By the server's clock its tip as of now lies before the instant.
             made = call.shard_iterator_type(ShardIteratorType::Latest).send().await;
@@ -103,6 +99,11 @@ impl PolledShard for KinesisShard {
     }
 }
 
+/// Whether a mapping's beginning may lie ahead of the source's clock, which refuses it then.
+pub(super) fn may_be_yet_to_come(clock: &Clock, position: &UpTo) -> bool {
+    matches!(position, UpTo::Latest(since) if clock.now().since(*since) < CLOCK_DIFFERENCE_MAX)
+}
+
 /// What a page counts against the shard's limit.
 fn bytes_of(records: &[types::Record]) -> u64 {
     records
@@ -112,7 +113,7 @@ fn bytes_of(records: &[types::Record]) -> u64 {
 }
 
 /// Rounds to milliseconds. The wire has a float, so cutting off what is below them would often lose one.
-fn milliseconds(time: &DateTime) -> Timestamp {
+pub(super) fn milliseconds(time: &DateTime) -> Timestamp {
     let rounded = (time.as_nanos() + 500_000) / 1_000_000;
     Timestamp::from_millis(u64::try_from(rounded).unwrap_or(0))
 }

@@ -8,12 +8,11 @@ pub(super) mod tests;
 use futures_util::future::BoxFuture;
 
 use super::limits::{Pace, ReadLimits, is_at_tip};
+use super::reset::Reset;
 use super::stream_errors::Failure;
 use super::{Receiver, SourceError};
-use crate::core::Timestamp;
 use crate::core::checkpoint::UpTo;
-use crate::core::record::{Origin, PositionReset, Received, Record};
-use crate::telemetry::chain;
+use crate::core::record::{Origin, Received, Record};
 
 /// A shard at the service that keeps it: the two calls that read it, and what becomes of a record.
 pub(super) trait PolledShard: Send + Sync + 'static {
@@ -58,16 +57,14 @@ pub(super) struct PollingReceiver<S> {
     iterator: Option<String>,
     /// Unexplained errors in a row on this iterator.
     failures: u32,
-    /// When the last record that was handed out arrived; `None` before the first.
-    last_arrived_at: Option<Timestamp>,
-    /// The next page with records begins at the oldest one, or the shard ends without any, and why.
-    reset: Option<PositionReset>,
+    /// What is to be told of a new beginning.
+    reset: Reset,
 }
 
 impl<S: PolledShard> PollingReceiver<S> {
     pub fn new(shard: S, position: UpTo, limits: ReadLimits) -> Self {
         let pace = Pace::new(limits);
-        Self { shard, pace, position, iterator: None, failures: 0, last_arrived_at: None, reset: None }
+        Self { shard, pace, position, iterator: None, failures: 0, reset: Reset::default() }
     }
 
     async fn read(&mut self, max: usize) -> Result<Received, SourceError> {
@@ -108,13 +105,8 @@ impl<S: PolledShard> PollingReceiver<S> {
     /// that is refused too, the trouble lies elsewhere, and the position stays.
     async fn begin_at_oldest(&mut self, refusal: &Failure) -> Result<String, SourceError> {
         let iterator = self.shard.iterator(&UpTo::TrimHorizon).await.map_err(|failure| failure.error)?;
-        tracing::warn!(
-            position = %self.position,
-            error = %chain(&refusal.error),
-            "the stream no longer knows the last record read: reading on at the oldest one it has"
-        );
+        self.reset.begin(&self.position, &refusal.error, refusal.reset());
         self.position = UpTo::TrimHorizon;
-        self.reset = Some(if refusal.is_trimmed() { PositionReset::Trimmed } else { PositionReset::Unknown });
         Ok(self.keep(iterator))
     }
 
@@ -164,25 +156,8 @@ impl<S: PolledShard> PollingReceiver<S> {
             self.position = UpTo::After(last.clone());
         }
         self.shard.skip_before_beginning(&mut records);
-        let reset = if records.is_empty() && !ended { None } else { self.reset.take() };
-        if let (Some(_), Some(first)) = (reset, records.first()) {
-            self.tell_gap(first.arrived_at);
-        }
-        self.last_arrived_at = records.last().map(|last| last.arrived_at).or(self.last_arrived_at);
+        let reset = self.reset.hand_out(&records, ended);
         Ok(Received { records, behind_millis, at_tip, ended, reset, ..Received::default() })
-    }
-
-    /// Says between which moments nothing was read. A position that was stored tells no moment.
-    fn tell_gap(&self, to: Timestamp) {
-        let [from, to] = [self.last_arrived_at, Some(to)].map(|moment| moment.and_then(Timestamp::to_utc));
-        match (from, to) {
-            (Some(from), Some(to)) => {
-                let seconds = to.duration_since(from).as_secs();
-                tracing::warn!(%from, %to, seconds, "records that arrived in between may not have been read");
-            }
-            (None, Some(to)) => tracing::warn!(%to, "records that arrived before this may not have been read"),
-            (_, None) => {}
-        }
     }
 
     /// Gives up the iterator if it is refused, if it may be one of a stream that is gone, or after [`FAILURES_MAX`]
