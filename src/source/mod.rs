@@ -16,6 +16,7 @@ mod script;
 #[cfg(feature = "daemon")]
 pub mod sqs;
 pub mod stream_errors;
+mod tip;
 
 use std::time::Duration;
 

@@ -1,12 +1,11 @@
 //! A reader whose position the source no longer knows begins anew at the oldest record (`docs/semantics.md` 6.2). What is
 //! told of that: why, and between which moments records may not have been read. Knows no source.
 
+use super::SourceError;
 use crate::core::Timestamp;
 use crate::core::checkpoint::UpTo;
 use crate::core::record::{PositionReset, Record};
 use crate::telemetry::chain;
-
-use super::SourceError;
 
 /// What one reader has to tell.
 #[derive(Debug, Default)]

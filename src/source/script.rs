@@ -16,11 +16,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 /// One answer of the script.
-pub(super) type Answer = (StatusCode, &'static str, String);
+pub(super) type Answer = (StatusCode, &'static str, Vec<u8>);
 
 /// A successful answer.
 pub(super) fn json_answer(body: &Value) -> Answer {
-    (StatusCode::OK, "application/x-amz-json-1.1", body.to_string())
+    (StatusCode::OK, "application/x-amz-json-1.1", body.to_string().into())
 }
 
 /// Where a shard is read.
@@ -30,13 +30,13 @@ pub(super) fn iterator(name: &str) -> Answer {
 
 /// An error with its code.
 pub(super) fn refusal(status: u16, code: &str) -> Answer {
-    let body = json!({"__type": code, "message": "no"}).to_string();
+    let body = json!({"__type": code, "message": "no"}).to_string().into();
     (StatusCode::from_u16(status).unwrap(), "application/x-amz-json-1.1", body)
 }
 
 /// An error without one.
 pub(super) fn html() -> Answer {
-    (StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<html><body>Internal Server Error</body></html>".to_owned())
+    (StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<html><body>Internal Server Error</body></html>".into())
 }
 
 /// Answers one call after the other from its script and keeps what it was asked.

@@ -17,6 +17,13 @@ pub struct Failure {
     pub error: SourceError,
 }
 
+impl From<SourceError> for Failure {
+    /// Nothing but what it means is known.
+    fn from(error: SourceError) -> Self {
+        Self { code: None, error }
+    }
+}
+
 impl Failure {
     /// By the code that the source gave, if it gave any.
     pub fn new(code: Option<&str>, cause: impl Into<BoxError>) -> Self {

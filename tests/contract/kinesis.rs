@@ -321,16 +321,16 @@ async fn a_shard_that_vanishes_under_its_reader_is_missing(server: KinesisServer
 
 /// A server by the environment variable that holds its URL.
 #[derive(Clone, Copy, PartialEq)]
-struct KinesisServer(&'static str);
+pub struct KinesisServer(&'static str);
 
-const KINESIS_LOCAL: KinesisServer = KinesisServer("ESMD_TEST_KINESIS_LOCAL");
-const MINISTACK: KinesisServer = KinesisServer("ESMD_TEST_MINISTACK");
+pub const KINESIS_LOCAL: KinesisServer = KinesisServer("ESMD_TEST_KINESIS_LOCAL");
+pub const MINISTACK: KinesisServer = KinesisServer("ESMD_TEST_MINISTACK");
 /// No server.
-const FAKE: KinesisServer = KinesisServer("the fake");
-const REGION: &str = "eu-west-1";
-const ROLE: &str = "arn:aws:iam::111111111111:role/worker";
+pub const FAKE: KinesisServer = KinesisServer("the fake");
+pub const REGION: &str = "eu-west-1";
+pub const ROLE: &str = "arn:aws:iam::111111111111:role/worker";
 
-enum KinesisStream {
+pub enum KinesisStream {
     Served { client: Client, arn: String },
     Fake { clock: Clock, stream: FakeStream },
 }
@@ -395,7 +395,7 @@ impl TestStream for KinesisStream {
 
 impl KinesisStream {
     /// The server's client and the stream's ARN there.
-    fn served(&self) -> (&Client, &str) {
+    pub fn served(&self) -> (&Client, &str) {
         match self {
             Self::Served { client, arn } => (client, arn),
             Self::Fake { .. } => panic!("only servers have this case"),
@@ -439,7 +439,7 @@ impl KinesisStream {
     }
 
     /// An instant between what has arrived and what arrives from now on: streams count in milliseconds.
-    async fn instant_after_all_before(&self) -> Timestamp {
+    pub async fn instant_after_all_before(&self) -> Timestamp {
         tokio::time::sleep(Duration::from_millis(3)).await;
         let instant = self.now();
         tokio::time::sleep(Duration::from_millis(3)).await;
@@ -459,7 +459,7 @@ impl KinesisStream {
         wait_until_active(client, name(arn)).await;
     }
 
-    async fn split(&self, shard: &ShardId) {
+    pub async fn split(&self, shard: &ShardId) {
         if let Self::Fake { stream, .. } = self {
             stream.split(shard);
             return;
@@ -472,7 +472,7 @@ impl KinesisStream {
     }
 
     /// Splits a shard, which is gone with that.
-    async fn split_away(&self, shard: &ShardId) {
+    pub async fn split_away(&self, shard: &ShardId) {
         self.split(shard).await;
         if let Self::Fake { stream, .. } = self {
             stream.remove(shard);
@@ -493,8 +493,11 @@ impl KinesisStream {
 }
 
 fn source(client: &Client, arn: &str) -> KinesisSource {
-    let stream = Stream { arn: arn.to_owned(), region: REGION.into(), invoke_identity_arn: ROLE.into() };
-    KinesisSource::new(client.clone(), stream, Clock::system()).with_poll_interval(Duration::ZERO)
+    KinesisSource::new(client.clone(), stream_at(arn, ROLE), Clock::system()).with_poll_interval(Duration::ZERO)
+}
+
+pub fn stream_at(arn: &str, role: &str) -> Stream {
+    Stream { arn: arn.to_owned(), region: REGION.into(), invoke_identity_arn: role.to_owned() }
 }
 
 /// Answers with the stream's ARN.

@@ -13,6 +13,7 @@ mod table;
 
 mod destination;
 mod dynamodb;
+mod fan_out;
 mod kinesis;
 mod lambda;
 mod sqs;

@@ -10,6 +10,7 @@ mod support;
 
 mod drain;
 mod dynamodb;
+mod fan_out;
 mod fifo;
 mod kinesis;
 mod load;

@@ -15,6 +15,7 @@ mod control_faults;
 mod crash;
 mod determinism;
 mod drain;
+mod fan_out;
 mod mappings;
 mod queues;
 mod reload;

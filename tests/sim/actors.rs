@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use crate::fakes::destination::Hitch;
+use crate::fakes::pushing::Loss;
 use crate::random::Random;
 use crate::weather::Part;
 use crate::world::{Feed, MAPPING, World};
@@ -77,6 +78,11 @@ pub struct Hitches {
     pub slow: RangeInclusive<Duration>,
 }
 
+/// Subscriptions end, fail, fall silent, and are taken over.
+pub struct Disturber {
+    pub every: RangeInclusive<Duration>,
+}
+
 /// A standard queue hands out messages that somebody holds.
 pub struct Repeater {
     pub every: RangeInclusive<Duration>,
@@ -135,6 +141,22 @@ impl Actor for Resharder {
                 } else {
                     world.roll_over(&random.pick(&open));
                 }
+            }
+        })
+    }
+}
+
+impl Actor for Disturber {
+    fn act(self: Box<Self>, world: Arc<World>, mut random: Random) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            loop {
+                sleep(random.duration(self.every.clone())).await;
+                let code = random.pick(&["InternalFailureException", "LimitExceededException", "KMSDisabledException"]);
+                let loss = random.pick(&[Loss::Ended, Loss::Silent, Loss::Failed(code), Loss::TakenOver]);
+                world.weather.count("subscription lost");
+                let shard = random.pick(&world.stream().open_shards());
+                world.trace.say(|| format!("the subscription of {shard} is lost: {loss:?}"));
+                world.stream().lose_subscription(&shard, loss);
             }
         })
     }

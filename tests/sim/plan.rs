@@ -18,6 +18,8 @@ use crate::weather::{Climate, Weather};
 
 pub struct Plan {
     pub feed: FeedPlan,
+    /// The stream pushes its records to a registered consumer.
+    pub is_pushed: bool,
     pub lanes: u32,
     pub batch_size: usize,
     pub window: Duration,

@@ -91,9 +91,11 @@ impl World {
                 (Feed::Queue(queue), oracle, SourceSettings::Queue(source))
             }
             FeedPlan::Stream { kind, shards, starting_position } => {
-                let arn = "arn:aws:kinesis:eu-west-1:111111111111:stream/orders";
-                let stream = FakeStream::new(clock.clone(), arn, *shards).with_retention(plan.errors.retention);
+                let consumer = if plan.is_pushed { "/consumer/worker:1760700041" } else { "" };
+                let arn = format!("arn:aws:kinesis:eu-west-1:111111111111:stream/orders{consumer}");
+                let stream = FakeStream::new(clock.clone(), &arn, *shards).with_retention(plan.errors.retention);
                 let stream = stream.with_read_limit(plan.reads_max);
+                let stream = if plan.is_pushed { stream.pushed() } else { stream };
                 let oracle = Oracle::of_stream(stream.clone(), trace.clone(), resets);
                 oracle.shards_made(&stream.open_shards(), &[]);
                 let source = StreamSettings {

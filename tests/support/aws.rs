@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ScalingType, StreamStatus};
+use aws_sdk_kinesis::types::{ConsumerStatus, PutRecordsRequestEntry, ScalingType, StreamStatus};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use aws_smithy_http_client::tls::Provider;
@@ -207,6 +207,25 @@ impl Stream {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         panic!("{} records were refused again and again", pending.len());
+    }
+
+    /// Registers a consumer and returns its ARN once it is active.
+    ///
+    /// # Panics
+    /// When it is not within 30 seconds.
+    pub async fn register_consumer(&self, name: &str) -> String {
+        let request = self.client.register_stream_consumer().stream_arn(&self.arn).consumer_name(name);
+        let registered = request.send().await.expect("the server registers consumers").consumer;
+        let arn = registered.expect("a consumer has a description").consumer_arn;
+        for _ in 0..300 {
+            let answer = self.client.describe_stream_consumer().consumer_arn(&arn).send().await;
+            let consumer = answer.ok().and_then(|answer| answer.consumer_description);
+            if consumer.is_some_and(|consumer| consumer.consumer_status == ConsumerStatus::Active) {
+                return arn;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{arn} was not active within 30 s");
     }
 
     /// All its shards, closed ones too.

@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use self::held::Held;
 use super::reset::Reset;
 pub use super::stream_errors::Failure;
+use super::tip::is_at_tip;
 use super::{Receiver, SourceError};
 use crate::clock::Clock;
 use crate::core::Timestamp;
@@ -135,7 +136,9 @@ impl<S: PushedShard> PushReceiver<S> {
                 return Ok(self.hand_out(max));
             }
             if self.listen().await? {
-                return Ok(Received { behind_millis: self.behind_millis, ..Received::default() });
+                let behind_millis = self.behind_millis;
+                let at_tip = is_at_tip(0, max, behind_millis);
+                return Ok(Received { behind_millis, at_tip, ..Received::default() });
             }
         }
     }
@@ -247,16 +250,12 @@ impl<S: PushedShard> PushReceiver<S> {
     /// What is ready, without an await: a receive that is dropped has taken nothing.
     fn hand_out(&mut self, max: usize) -> Received {
         let records = self.held.take(max);
-        let reset = self.reset.hand_out(&records);
+        let ended = self.position == UpTo::Ended && self.held.is_empty();
+        let reset = self.reset.hand_out(&records, ended);
         // What the source says of a whole event is not true of its first records.
         let waits_since = self.held.next_arrival().map(|arrived_at| self.clock.now().since(arrived_at));
         let waited = waits_since.map(|waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
-        Received {
-            behind_millis: self.behind_millis.max(waited),
-            ended: self.position == UpTo::Ended && self.held.is_empty(),
-            records,
-            reset,
-        }
+        Received { behind_millis: self.behind_millis.max(waited), ended, records, reset, ..Received::default() }
     }
 }
 

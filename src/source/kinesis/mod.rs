@@ -6,6 +6,8 @@ mod listing;
 mod shard;
 
 #[cfg(test)]
+mod fan_out_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

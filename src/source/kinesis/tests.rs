@@ -192,7 +192,7 @@ fn described(shards: &[Value], more: bool) -> Answer {
     }}))
 }
 
-fn source(server: &Server) -> KinesisSource {
+pub(super) fn source(server: &Server) -> KinesisSource {
     let stream = Stream {
         arn: STREAM.into(),
         region: "eu-west-1".into(),
@@ -218,5 +218,5 @@ const KINESIS: polling::Service = polling::Service {
     records_max: 10_000,
 };
 
-const STREAM: &str = "arn:aws:kinesis:eu-west-1:111111111111:stream/clicks";
-const NOW_MILLIS: u64 = 1_760_700_000_000;
+pub(super) const STREAM: &str = "arn:aws:kinesis:eu-west-1:111111111111:stream/clicks";
+pub(super) const NOW_MILLIS: u64 = 1_760_700_000_000;

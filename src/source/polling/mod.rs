@@ -7,9 +7,10 @@ pub(super) mod tests;
 
 use futures_util::future::BoxFuture;
 
-use super::limits::{Pace, ReadLimits, is_at_tip};
+use super::limits::{Pace, ReadLimits};
 use super::reset::Reset;
 use super::stream_errors::Failure;
+use super::tip::is_at_tip;
 use super::{Receiver, SourceError};
 use crate::core::checkpoint::UpTo;
 use crate::core::record::{Origin, Received, Record};

@@ -139,12 +139,19 @@ impl ReceiverLink {
         }
         let fewer = link.weather.chance(200, "receive brings fewer");
         let asked = if fewer { 1 + usize::try_from(link.weather.below(max as u64)).unwrap() } else { max };
-        let mut received = self.inner.receive(asked).await?;
-        if repeats_from.is_some() && received.reset.is_some() {
+        let mut received = self.inner.receive(asked).await;
+        if repeats_from.is_some() && received.as_ref().is_ok_and(|received| received.reset.is_some()) {
             // A reader goes on where it stands. Only what repeats itself here asks for records that are gone.
             self.inner = self.source.open(&self.shard, &Checkpoint::at(self.position.clone()));
-            received = self.inner.receive(asked).await?;
+            received = self.inner.receive(asked).await;
         }
+        let received = match received {
+            Ok(received) => received,
+            Err(failed) => {
+                self.is_stale = repeats_from.is_some(); // else the reader stands where it stood
+                return Err(failed);
+            }
+        };
         if strike.fate == Fate::Unanswered {
             return Err(error(None));
         }

@@ -2,6 +2,7 @@
 //! with ranges that the seed draws from. A new one begins from `a_queue` or `a_stream` and says what is special about it.
 
 mod errors;
+mod fanout;
 mod machines;
 mod positions;
 mod queues;
@@ -15,8 +16,8 @@ use esmd::mapping::on_failure::Undeliverable;
 use esmd::mapping::{Retries, StartingPosition, StreamKind};
 
 use crate::actors::{
-    Actor, Clockmaker, Gatekeeper, Hitches, Operator, Outages, Producer, Reader, Repeater, Resharder, Retention, Rival,
-    Rollover, Silencer, Usurper,
+    Actor, Clockmaker, Disturber, Gatekeeper, Hitches, Operator, Outages, Producer, Reader, Repeater, Resharder,
+    Retention, Rival, Rollover, Silencer, Usurper,
 };
 use crate::plan::{Errors, FeedPlan, Habits, Lives, Plan};
 use crate::random::Random;
@@ -36,6 +37,9 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "late-start", plan: streams::late_start },
     Scenario { name: "retention", plan: streams::retention },
     Scenario { name: "table", plan: streams::table },
+    Scenario { name: "fan-out", plan: fanout::fan_out },
+    Scenario { name: "fair-fan-out", plan: fanout::fair_fan_out },
+    Scenario { name: "lost-subscriptions", plan: fanout::lost_subscriptions },
     Scenario { name: "poison", plan: errors::poison },
     Scenario { name: "reports", plan: errors::reports },
     Scenario { name: "aging", plan: errors::aging },
@@ -60,6 +64,7 @@ fn a_queue(random: &mut Random, fifo: bool) -> Plan {
             wait: seconds(random.within(1..=20)),
             receives_max: random.chance(500).then(|| u32::try_from(random.within(1..=5)).unwrap()),
         },
+        is_pushed: false,
         lanes: u32::try_from(random.within(2..=10)).unwrap(),
         batch_size: count(if fifo { random.within(1..=10) } else { random.spread(1..=30) }),
         window: seconds(if fifo { 0 } else { random.pick(&[0, 0, 1, 5]) }),

@@ -7,6 +7,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod destination;
+pub mod pushing;
 pub mod queue;
 pub mod stream;
 pub mod target;

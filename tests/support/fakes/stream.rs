@@ -1,7 +1,7 @@
 //! A stream in memory: shards that split, merge, roll over, lose their oldest records and vanish, and readers that poll
-//! them by iterators that expire (`docs/semantics.md` 6.1 to 6.3).
+//! them by iterators that expire (`docs/semantics.md` 6.1 to 6.3), or to whom it pushes (`pushing`).
 
-mod log;
+pub(super) mod log;
 mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,11 +15,14 @@ use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::record::{SequenceNumber, ShardId};
 use esmd::core::settlement::{Settled, Settlement};
 use esmd::core::shards::Shard;
+use esmd::event::kinesis::Renderer;
+use esmd::source::fan_out::{POLL_TIME, PushReceiver};
 use esmd::source::{Receiver, Source, SourceError};
 use futures_util::future::BoxFuture;
 
 use self::log::{Kept, Log, Page};
 use self::reader::ShardReceiver;
+use super::pushing::{FakeShard, Loss, Subscriptions};
 use super::{Fault, Faults, lock};
 
 /// The fake.
@@ -32,6 +35,7 @@ pub struct FakeStream {
     retention: Option<Duration>,
     /// How often a shard may be read in a second, by all its readers together.
     reads_max: Option<usize>,
+    is_pushed: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -45,6 +49,7 @@ struct State {
     listing_faults: Faults,
     /// Shards whose receives get no answer.
     silent: BTreeSet<ShardId>,
+    subscriptions: Subscriptions,
 }
 
 impl FakeStream {
@@ -57,7 +62,12 @@ impl FakeStream {
             lock(&state).add(Vec::new(), number * width..=last);
         }
         let poll_interval = Duration::from_secs(1);
-        Self { clock, arn: arn.into(), poll_interval, retention: None, reads_max: None, state }
+        Self { clock, arn: arn.into(), poll_interval, retention: None, reads_max: None, is_pushed: false, state }
+    }
+
+    /// The same stream as its registered consumer reads it.
+    pub fn pushed(self) -> Self {
+        Self { is_pushed: true, ..self }
     }
 
     /// How long a reader leaves a shard alone after it found nothing more.
@@ -219,6 +229,11 @@ impl FakeStream {
         lock(&self.state).silent.remove(shard);
     }
 
+    /// Something is wrong with the shard's subscription, if it has one.
+    pub fn lose_subscription(&self, shard: &ShardId, loss: Loss) {
+        lock(&self.state).subscriptions.lose(shard, loss);
+    }
+
     /// The next listings do this instead.
     pub fn fail_listings(&self, faults: impl IntoIterator<Item = Fault>) {
         lock(&self.state).listing_faults.add(faults);
@@ -245,13 +260,39 @@ impl FakeStream {
     }
 
     fn page(&self, shard: &ShardId, position: &UpTo, max: usize) -> Result<Page, SourceError> {
+        self.strike_receive(shard)?;
         let state = &mut *lock(&self.state);
-        if let Some(faults) = state.receive_faults.get_mut(shard) {
-            faults.strike()?;
-        }
         let log = state.shards.get_mut(shard).ok_or_else(|| Fault::Missing.strike())?;
         log.count_read(self.reads_max)?;
         Ok(log.page(position, max, self.clock.now()))
+    }
+
+    pub(super) fn strike_receive(&self, shard: &ShardId) -> Result<(), SourceError> {
+        lock(&self.state).receive_faults.get_mut(shard).map_or(Ok(()), Faults::strike)
+    }
+
+    pub(super) fn is_silent(&self, shard: &ShardId) -> bool {
+        lock(&self.state).silent.contains(shard)
+    }
+
+    pub(super) fn subscriptions<T>(&self, change: impl FnOnce(&mut Subscriptions) -> T) -> T {
+        change(&mut lock(&self.state).subscriptions)
+    }
+
+    /// No record has a higher number.
+    pub(super) fn last_sequence_number(&self) -> SequenceNumber {
+        SequenceNumber::new((FIRST_SEQUENCE_NUMBER + lock(&self.state).records_put - 1).to_string())
+    }
+
+    /// Whether records after the position are gone.
+    pub(super) fn is_trimmed_after(&self, shard: &ShardId, position: &UpTo) -> bool {
+        lock(&self.state).shards.get(shard).is_some_and(|log| log.is_trimmed_after(position))
+    }
+
+    /// The records after the position, whatever of them is gone. `None` if the shard is.
+    pub(super) fn look(&self, shard: &ShardId, position: &UpTo, max: usize) -> Option<Page> {
+        let state = lock(&self.state);
+        Some(state.shards.get(shard)?.page(position, max, self.clock.now()))
     }
 }
 
@@ -288,11 +329,16 @@ impl Source for FakeStream {
     }
 
     fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
+        if self.is_pushed {
+            let renderer = Renderer::new(shard, "arn:aws:iam::111111111111:role/worker", "eu-west-1", &self.arn);
+            let shard = FakeShard { stream: self.clone(), id: shard.clone() };
+            return Box::new(PushReceiver::new(shard, renderer, self.clock.clone(), from.up_to.clone()));
+        }
         Box::new(ShardReceiver::new(self.clone(), shard.clone(), from.up_to.clone()))
     }
 
     fn poll_time(&self) -> Duration {
-        self.poll_interval
+        if self.is_pushed { POLL_TIME } else { self.poll_interval }
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {

@@ -27,18 +27,18 @@ pub(super) struct Log {
 }
 
 /// What a read finds.
-pub(super) struct Page {
-    pub(super) records: Vec<Kept>,
-    pub(super) ended: bool,
-    pub(super) behind_millis: u64,
+pub struct Page {
+    pub records: Vec<Kept>,
+    pub ended: bool,
+    pub behind_millis: u64,
 }
 
 #[derive(Clone)]
-pub(super) struct Kept {
-    pub(super) sequence_number: SequenceNumber,
-    pub(super) key: String,
-    pub(super) data: String,
-    pub(super) arrived_at: Timestamp,
+pub struct Kept {
+    pub sequence_number: SequenceNumber,
+    pub key: String,
+    pub data: String,
+    pub arrived_at: Timestamp,
 }
 
 impl Log {
@@ -76,6 +76,11 @@ impl Log {
             }
             _ => None,
         }
+    }
+
+    pub(super) fn is_trimmed_after(&self, position: &UpTo) -> bool {
+        let UpTo::After(position) = position else { return false };
+        self.trimmed_to.as_ref().is_some_and(|trimmed_to| position.sequence_number < *trimmed_to)
     }
 
     pub(super) fn count_read(&mut self, reads_max: Option<usize>) -> Result<(), SourceError> {
