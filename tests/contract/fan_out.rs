@@ -46,7 +46,6 @@ cases!(
         a_receive_brings_at_most_what_it_was_asked_for
         a_position_is_resumed_after_its_record
         a_receive_that_is_dropped_loses_nothing
-        a_shard_that_is_not_there_is_missing
         settling_a_stream_is_always_confirmed
         latest_and_at_timestamp_read_what_arrived_then_or_later
         what_is_put_while_a_subscription_runs_arrives
@@ -55,10 +54,13 @@ cases!(
         a_record_is_rendered_with_the_consumers_arn
         an_aggregate_is_taken_apart_and_resumed_inside
         a_stream_that_is_not_there_is_missing;
+    // kinesis-local pushes nothing from a shard that it does not have, and never says so.
     ministack:
+        a_shard_that_is_not_there_is_missing
         a_shard_that_is_split_away_is_read_and_then_over
         a_consumer_that_is_not_there_is_missing;
     fake:
+        a_shard_that_is_not_there_is_missing
         a_split_shard_is_read_to_its_end;
 );
 
@@ -98,6 +100,7 @@ async fn a_second_subscription_takes_over_where_the_first_one_stood(server: Push
     stream.put(0..3).await;
     let mut first = open(UpTo::TrimHorizon);
     let read = read_until(&mut first, 3).await;
+    drop(first); // kinesis-local replaces none that somebody still reads
     stream.put(3..5).await;
 
     let mut second = open(UpTo::After(position(read.last().unwrap()).clone()));

@@ -14,6 +14,7 @@ use aws_sdk_kinesis::types::builders::StartingPositionBuilder;
 use aws_sdk_kinesis::types::{
     self, ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
 };
+use aws_smithy_types::event_stream::RawMessage;
 use bytes::Bytes;
 
 use super::shard::{may_be_yet_to_come, milliseconds};
@@ -127,12 +128,22 @@ fn pushed_record(record: types::Record, clock: &Clock) -> PushedRecord {
     }
 }
 
-/// What an error inside the stream of events means.
-fn failure<E, R>(error: SdkError<E, R>) -> Failure
+/// What an error inside the stream of events means. Its code is in the message's header: the SDK knows a type for some of
+/// them, and a code for none.
+fn failure<E>(error: SdkError<E, RawMessage>) -> Failure
 where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
+    E: std::error::Error + Send + Sync + 'static,
 {
-    let code = error.code().map(str::to_owned);
+    let code = match &error {
+        SdkError::ServiceError(refused) => exception(refused.raw()),
+        SdkError::ResponseError(unknown) => exception(unknown.raw()),
+        _ => None,
+    };
     Failure::new(code.as_deref(), error)
+}
+
+fn exception(message: &RawMessage) -> Option<String> {
+    let RawMessage::Decoded(message) = message else { return None };
+    let header = message.headers().iter().find(|header| header.name().as_str() == ":exception-type")?;
+    header.value().as_string().ok().map(|code| code.as_str().to_owned())
 }
