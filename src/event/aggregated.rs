@@ -167,10 +167,10 @@ pub(crate) mod tests {
 
     fn append_number(message: &mut Vec<u8>, mut number: u64) {
         while number >= 0x80 {
-            message.push((number & 0x7f) as u8 | 0x80);
+            message.push(number.to_le_bytes()[0] | 0x80);
             number >>= 7;
         }
-        message.push(number as u8);
+        message.push(number.to_le_bytes()[0]);
     }
 
     fn inner(key: &str, data: &[u8]) -> InnerRecord {

@@ -94,18 +94,24 @@ impl Held {
 
     fn next(&mut self) -> Option<Record> {
         loop {
-            let record = match self.next_inner() {
-                Some(record) => record,
-                None => self.next_pushed()?,
-            };
-            if let Some(record) = record {
-                return Some(record);
+            if let Some((position, inner, arrived_at)) = self.next_inner() {
+                if self.settled_up_to.as_ref().is_some_and(|settled| position <= *settled) {
+                    continue;
+                }
+                let key = OrderingKey::new(inner.partition_key);
+                return Some(self.render(position, Some(key), &inner.data, arrived_at));
             }
+            let PushedRecord { sequence_number, partition_key, data, arrived_at } = self.pushed.pop_front()?;
+            let Some(inner) = aggregated::open(&data) else {
+                let key = partition_key.map(OrderingKey::new);
+                return Some(self.render(sequence_number.into(), key, &data, arrived_at));
+            };
+            self.opened = Some(Opened { sequence_number, arrived_at, inner: inner.into_iter(), index: 1 });
         }
     }
 
-    /// The next record of the open aggregate; `Some(None)` if it is settled.
-    fn next_inner(&mut self) -> Option<Option<Record>> {
+    /// The next record of the open aggregate, which its last one closes.
+    fn next_inner(&mut self) -> Option<(Position, InnerRecord, Timestamp)> {
         let opened = self.opened.as_mut()?;
         let inner = opened.inner.next().expect("an aggregate is open only while it holds records");
         let position = Position { sequence_number: opened.sequence_number.clone(), index: opened.index };
@@ -114,22 +120,7 @@ impl Held {
         if opened.inner.len() == 0 {
             self.opened = None;
         }
-        if self.settled_up_to.as_ref().is_some_and(|settled| position <= *settled) {
-            return Some(None);
-        }
-        let key = OrderingKey::new(inner.partition_key);
-        Some(Some(self.render(position, Some(key), &inner.data, arrived_at)))
-    }
-
-    /// The next pushed record; `Some(None)` if it is an aggregate, which is open then.
-    fn next_pushed(&mut self) -> Option<Option<Record>> {
-        let PushedRecord { sequence_number, partition_key, data, arrived_at } = self.pushed.pop_front()?;
-        if let Some(inner) = aggregated::open(&data) {
-            self.opened = Some(Opened { sequence_number, arrived_at, inner: inner.into_iter(), index: 1 });
-            return Some(None);
-        }
-        let key = partition_key.map(OrderingKey::new);
-        Some(Some(self.render(sequence_number.into(), key, &data, arrived_at)))
+        Some((position, inner, arrived_at))
     }
 
     fn render(&mut self, position: Position, key: Option<OrderingKey>, data: &[u8], arrived_at: Timestamp) -> Record {

@@ -19,7 +19,7 @@ async fn a_stream_is_read_with_and_without_an_initial_response() {
     for beginning in
         [vec![], vec![frame(&[(":message-type", "event"), (":event-type", "initial-response")], &json!({}))]]
     {
-        let events = [beginning, vec![event(&["101", "102"], json!("102"), json!(null))]].concat();
+        let events = [beginning, vec![event(&["101", "102"], &json!("102"), &json!(null))]].concat();
         let server = Server::start([streamed(events)]).await;
 
         let received = open(&server, UpTo::TrimHorizon).receive(10).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_subscription_begins_where_its_position_is() {
         (after("101"), json!({"Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": "101"})),
         (inside, json!({"Type": "AT_SEQUENCE_NUMBER", "SequenceNumber": "101"})),
     ] {
-        let server = Server::start([streamed([event(&["102"], json!("102"), json!(null))])]).await;
+        let server = Server::start([streamed([event(&["102"], &json!("102"), &json!(null))])]).await;
 
         open(&server, position).receive(10).await.unwrap();
 
@@ -54,7 +54,7 @@ async fn a_subscription_begins_where_its_position_is() {
 /// `docs/semantics.md` 6.1: AWS takes no instant that lies ahead of its clock.
 #[tokio::test]
 async fn a_latest_instant_ahead_of_the_servers_clock_begins_at_the_tip() {
-    let events = streamed([event(&["101"], json!("101"), json!(null))]);
+    let events = streamed([event(&["101"], &json!("101"), &json!(null))]);
     let server = Server::start([refusal(400, "InvalidArgumentException"), events]).await;
 
     open(&server, UpTo::Latest(Timestamp::from_millis(NOW_MILLIS))).receive(10).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_shard_ends_when_its_children_are_named() {
     let child = json!([{"ShardId": "shardId-1", "ParentShards": [SHARD],
         "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "1"}}]);
     for number in [json!(null), json!("150")] {
-        let server = Server::start([streamed([event(&["101"], number, child.clone())])]).await;
+        let server = Server::start([streamed([event(&["101"], &number, &child)])]).await;
 
         let received = open(&server, UpTo::TrimHorizon).receive(10).await.unwrap();
 
@@ -79,7 +79,7 @@ async fn a_shard_ends_when_its_children_are_named() {
 #[tokio::test]
 async fn an_event_with_neither_number_nor_children_ends_nothing() {
     for children in [json!(null), json!([])] {
-        let server = Server::start([streamed([event(&["101"], json!(null), children)])]).await;
+        let server = Server::start([streamed([event(&["101"], &json!(null), &children)])]).await;
 
         let received = open(&server, UpTo::TrimHorizon).receive(10).await.unwrap();
 
@@ -100,7 +100,7 @@ async fn each_exception_in_the_stream_has_its_meaning() {
         ("SomethingNewException", "Transient"),
     ] {
         let exception = frame(&[(":message-type", "exception"), (":exception-type", code)], &json!({"message": "no"}));
-        let server = Server::start([streamed([event(&["101"], json!("101"), json!(null)), exception])]).await;
+        let server = Server::start([streamed([event(&["101"], &json!("101"), &json!(null)), exception])]).await;
         let mut receiver = open(&server, UpTo::TrimHorizon);
         receiver.receive(10).await.unwrap();
 
@@ -113,8 +113,8 @@ async fn each_exception_in_the_stream_has_its_meaning() {
 /// A connection that breaks inside an event has brought nothing of it.
 #[tokio::test]
 async fn an_event_that_is_cut_off_is_an_error_and_not_a_record() {
-    let mut events = event(&["101"], json!("101"), json!(null));
-    let cut = event(&["102"], json!("102"), json!(null));
+    let mut events = event(&["101"], &json!("101"), &json!(null));
+    let cut = event(&["102"], &json!("102"), &json!(null));
     events.extend_from_slice(&cut[..cut.len() - 1]);
     let server = Server::start([streamed([events])]).await;
     let mut receiver = open(&server, UpTo::TrimHorizon);
@@ -163,7 +163,7 @@ fn streamed(frames: impl IntoIterator<Item = Vec<u8>>) -> Answer {
     (StatusCode::OK, "application/vnd.amazon.eventstream", body)
 }
 
-fn event(numbers: &[&str], next: Value, children: Value) -> Vec<u8> {
+fn event(numbers: &[&str], next: &Value, children: &Value) -> Vec<u8> {
     let record = |number: &&str| json!({"SequenceNumber": number, "PartitionKey": "k", "Data": "aGVsbG8=", "ApproximateArrivalTimestamp": 1.5});
     let records: Vec<Value> = numbers.iter().map(record).collect();
     let event = json!({
