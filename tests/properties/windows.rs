@@ -13,7 +13,7 @@ use esmd::core::consumer::Consumer;
 use esmd::core::outcome::{Answer, Failure, Outcome};
 use esmd::core::record::{OrderingKey, Origin, Received, Record, ShardId};
 use esmd::core::settings::{Kind, RetrySettings, Settings};
-use esmd::core::window::WindowState;
+use esmd::core::window::{WindowCall, WindowState};
 use esmd::event::window::Events;
 use esmd::event::{ELEMENT_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn each_call_is_handed_the_last_state_and_the_next_window_waits_for_the_final_ca
     shard.expect(&[2], "1 ").fold();
     shard.expect(&[3], "1 2 ").fold();
     let final_call = shard.expect_final("1 2 3 ");
-    assert!(!final_call.batch.window.as_ref().unwrap().is_terminated_early());
+    assert!(!call(&final_call.batch).is_terminated_early());
     assert_eq!(final_call.starts_at(), 10_000);
     final_call.fold();
     let next = shard.expect(&[4], "{}");
@@ -118,7 +118,7 @@ fn an_oversized_state_ends_the_window_early() {
     shard.expect(&[1, 2], "{}").end(&Outcome::Partial(vec![1]), Some(&oversized));
 
     let final_call = shard.expect_final(&oversized);
-    assert!(final_call.batch.window.as_ref().unwrap().is_terminated_early());
+    assert!(call(&final_call.batch).is_terminated_early());
     final_call.fold();
     let rest = shard.expect(&[2], "{}");
     assert_eq!(rest.starts_at(), 10_000);
@@ -298,7 +298,7 @@ fn a_payload_with_a_state_is_within_the_limit() {
     let batch_bytes = ELEMENT_BYTES_MAX - events.window_bytes();
     let mut shard = Shard::new(Settings { batch_size: 10_000, batch_bytes, ..settings() });
     let large = |name| Record { element: vec![b'1'; 999].into(), ..record(name, 10_000) };
-    let records = (1..=9_000).map(large).collect();
+    let records = (1..=18_000).map(large).collect();
     shard.consumer.handle_received(shard.now, Received { records, ..Received::default() });
 
     for state in ["{}", &"x".repeat(1_000_000)] {
@@ -309,8 +309,6 @@ fn a_payload_with_a_state_is_within_the_limit() {
         let returned = Some(WindowState::new("x".repeat(1_000_000)));
         let answer = Answer { state: returned, ..Answer::default() };
         shard.consumer.handle_outcome(shard.now, batch.id, &Outcome::Succeeded, Some(Arc::new(answer)));
-        let records = (9_001..=18_000).map(large).collect();
-        shard.consumer.handle_received(shard.now, Received { records, ..Received::default() });
     }
 }
 
@@ -428,7 +426,9 @@ impl Story {
                 self.closed.truncate(self.confirmed);
                 self.given_up_since.clear();
                 self.read = match &self.stored.up_to {
-                    UpTo::After(last) => (1..=self.arrivals.len()).find(|name| position(*name) == *last).unwrap(),
+                    UpTo::After(last) => {
+                        (1..=self.arrivals.len()).find(|name| position(*name) == *last).expect("it was put")
+                    }
                     UpTo::Ended => self.arrivals.len(),
                     _ => 0,
                 };
@@ -447,8 +447,7 @@ impl Story {
                 Some(Action::Discard { batch, .. }) => {
                     self.given_up_since.extend(names(batch.records()));
                     if batch.is_empty() {
-                        let call = batch.window.as_ref().unwrap();
-                        self.given_up_since.extend(counted(call.state.as_str()));
+                        self.given_up_since.extend(counted(call(&batch).state.as_str()));
                     }
                     self.shard.consumer.handle_discarded(self.shard.now, batch.id, true);
                 }
@@ -456,7 +455,7 @@ impl Story {
                 None => return,
             }
         };
-        let call = batch.window.clone().expect("every call is in a window");
+        let call = call(&batch).clone();
         let outcome = match outcome {
             Outcome::Partial(_) if batch.is_empty() => &Outcome::Succeeded,
             Outcome::Partial(failed) if failed[0] >= batch.len() => &Outcome::Succeeded,
@@ -532,7 +531,7 @@ impl Shard {
 
     fn expect(&mut self, expected: &[usize], state: &str) -> Invocation<'_> {
         let batch = self.next_invocation().unwrap_or_else(|| panic!("{expected:?} should be invoked"));
-        let call = batch.window.as_ref().unwrap();
+        let call = call(&batch);
         assert_eq!((names(batch.records()).as_slice(), call.state.as_str()), (expected, state));
         assert_eq!(call.is_final, expected.is_empty());
         Invocation { shard: self, batch }
@@ -561,12 +560,12 @@ impl Shard {
 
 impl Invocation<'_> {
     fn starts_at(&self) -> u64 {
-        self.batch.window.as_ref().unwrap().bounds.start.as_millis()
+        call(&self.batch).bounds.start.as_millis()
     }
 
     /// It succeeds, and the names are in the state.
     fn fold(self) {
-        let state = fold(self.batch.window.as_ref().unwrap().state.as_str(), &names(self.batch.records()));
+        let state = fold(call(&self.batch).state.as_str(), &names(self.batch.records()));
         self.end(&Outcome::Succeeded, Some(&state));
     }
 
@@ -578,6 +577,10 @@ impl Invocation<'_> {
         let answer = Answer { state: state.map(WindowState::new), ..Answer::default() };
         self.shard.consumer.handle_outcome(self.shard.now, self.batch.id, outcome, Some(Arc::new(answer)));
     }
+}
+
+fn call(batch: &Batch) -> &WindowCall {
+    batch.window.as_ref().expect("every call is in a window")
 }
 
 fn fold(state: &str, names: &[usize]) -> String {

@@ -248,13 +248,9 @@ impl Oracle {
             id = FlightId(state.begun);
             self.trace.say(|| format!("life {} invokes #{} {}", connection.0, id.0, listed(&records)));
             if let Some(window) = &window {
-                self.trace.say(|| told(window));
+                self.trace.say(|| windows::told(window));
             }
-            let shard = match (&state.book, &window, records.first()) {
-                (Book::Queue(_), ..) | (_, None, None) => None,
-                (_, Some(window), _) => Some(ShardId::new(window.shard.as_str())),
-                (Book::Stream(stream), None, Some(first)) => Some(stream.shard_of(first.number).clone()),
-            };
+            let shard = state.shard_of(&records, window.as_ref());
             let flight = Flight { connection, terms, records, window, shard, began_at: Instant::now() };
             let verdict = state.judge_begin(&flight, now);
             state.flights.insert(id, flight);
@@ -431,6 +427,13 @@ impl State {
         }
     }
 
+    /// A stream's shard.
+    fn shard_of(&self, records: &[Carried], window: Option<&Windowed>) -> Option<ShardId> {
+        let Book::Stream(stream) = &self.book else { return None };
+        let of_window = window.map(|window| ShardId::new(window.shard.as_str()));
+        of_window.or_else(|| Some(stream.shard_of(records.first()?.number).clone()))
+    }
+
     /// The rules of every invocation: `docs/semantics.md` 9, invariants 37, 40, 54, 60, 66 and 67; 6.10 for the last one.
     fn judge_begin(&mut self, flight: &Flight, now: Timestamp) -> Verdict {
         let Flight { connection, terms, records, window, shard, .. } = flight;
@@ -492,12 +495,6 @@ impl Resets {
         }
         Ok(())
     }
-}
-
-fn told(window: &Windowed) -> String {
-    let Windowed { shard, start, end, state, is_final, is_terminated_early } = window;
-    let numbers = windows::numbers(state);
-    format!("  {shard} {start}..{end} counts {numbers:?} final={is_final} early={is_terminated_early}")
 }
 
 fn names(shards: &[ShardId]) -> String {

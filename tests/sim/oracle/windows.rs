@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::ShardId;
 use esmd::event::response::Reply;
@@ -188,12 +189,18 @@ pub fn returned(reply: &Reply) -> Option<Value> {
 
 fn stored(checkpoint: &Checkpoint) -> Option<Open> {
     let window = checkpoint.window.as_ref()?;
-    let [start, end] = [window.bounds.start, window.bounds.end].map(|bound| bound.as_millis());
+    let [start, end] = [window.bounds.start, window.bounds.end].map(Timestamp::as_millis);
     Some(Open { start, end, state: serde_json::from_str(window.state.as_str()).expect("a state is JSON") })
 }
 
 pub fn numbers(state: &Value) -> Vec<usize> {
     state.get("numbers").map(|numbers| serde_json::from_value(numbers.clone()).expect("numbers")).unwrap_or_default()
+}
+
+pub fn told(window: &Windowed) -> String {
+    let Windowed { shard, start, end, state, is_final, is_terminated_early } = window;
+    let numbers = numbers(state);
+    format!("  {shard} {start}..{end} counts {numbers:?} final={is_final} early={is_terminated_early}")
 }
 
 const STATE_BYTES_MAX: usize = 1_048_576;
