@@ -1,6 +1,8 @@
 //! The command line: what can be said, and the commands that need no daemon. A usage error ends the process with code 2
 //! before anything here runs.
 
+pub mod filter;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +41,12 @@ pub enum Command {
     Check {
         /// The configuration file, YAML or JSON
         file: PathBuf,
+    },
+    /// Tries out filter patterns
+    Filter {
+        /// What is to be done.
+        #[command(subcommand)]
+        command: filter::FilterCommand,
     },
     /// Prints the version
     Version,

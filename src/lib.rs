@@ -24,6 +24,7 @@
 
 pub mod core;
 pub mod event;
+pub mod filter;
 pub mod mapping;
 
 #[cfg(feature = "daemon")]

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(arguments) => arguments.load().map_err(anyhow::Error::from).and_then(run),
         Command::Check { file } => cli::check(file),
+        Command::Filter { command } => return cli::filter::run(command),
         Command::Version => cli::version(),
     };
     match result {

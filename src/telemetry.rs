@@ -23,12 +23,13 @@ pub use logs::{LogFormat, chain, install_logs};
 /// Every metric: name, unit, help. Labels are `mapping` throughout, and what the table in `docs/metrics.md` adds.
 const COUNTERS: &[(&str, &str)] = &[
     (RECORDS_POLLED, "Records read from the source"),
+    (RECORDS_FILTERED, "Records read that match no filter of their mapping, so never invoked"),
     (RECORDS_INVOKED, "Records handed to the target, once per attempt"),
     (RECORDS_FAILED, "Records in attempts that did not succeed, by reason"),
     (RECORDS_DROPPED, "Records of a stream that were given up without a destination being told, by reason"),
     (RECORDS_DELIVERED_TO_DESTINATION, "Records of discarded batches that a destination was told of"),
     (DESTINATION_FAILURES, "Failure records that a destination did not take"),
-    (RECORDS_DELETED, "Messages deleted from the queue after they were processed"),
+    (RECORDS_DELETED, "Messages deleted from the queue after they were processed or filtered"),
     (RECORDS_RETURNED, "Messages given back to the queue without having been invoked"),
     (RECORDS_LET_GO, "Messages let go, because their lease ended before they were invoked"),
     (SETTLEMENT_FAILURES, "Messages that were not settled: the queue refused, or the lease ended"),
@@ -62,6 +63,7 @@ const HISTOGRAMS: &[(&str, Unit, &str, &[f64])] = &[
 ];
 
 const RECORDS_POLLED: &str = "esmd_records_polled_total";
+const RECORDS_FILTERED: &str = "esmd_records_filtered_total";
 const RECORDS_INVOKED: &str = "esmd_records_invoked_total";
 const RECORDS_FAILED: &str = "esmd_records_failed_total";
 const RECORDS_DROPPED: &str = "esmd_records_dropped_total";
@@ -181,6 +183,7 @@ pub enum RestartReason {
 pub struct MappingMetrics {
     mapping: String,
     records_polled: Counter,
+    records_filtered: Counter,
     records_invoked: Counter,
     records_deleted: Counter,
     records_returned: Counter,
@@ -204,6 +207,7 @@ impl MappingMetrics {
         let histogram = |name: &'static str| histogram!(name, "mapping" => mapping.clone());
         Self {
             records_polled: counter(RECORDS_POLLED),
+            records_filtered: counter(RECORDS_FILTERED),
             records_invoked: counter(RECORDS_INVOKED),
             records_deleted: counter(RECORDS_DELETED),
             records_returned: counter(RECORDS_RETURNED),
@@ -224,6 +228,7 @@ impl MappingMetrics {
     pub fn received(&self, received: &Received) {
         self.polls.increment(1);
         self.records_polled.increment(received.records.len() as u64);
+        self.records_filtered.increment(received.filtered.len() as u64);
         if received.records.is_empty() {
             self.polls_empty.increment(1);
         }

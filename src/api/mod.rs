@@ -4,6 +4,7 @@
 mod body;
 mod browser;
 mod error;
+mod filters;
 mod mappings;
 mod tags;
 mod vitals;
@@ -28,6 +29,7 @@ pub fn router(vitals: Vitals, control: &Control, region: &str) -> Router {
         .merge(mappings::router("/2015-03-31/event-source-mappings", mappings(Dialect::Lambda)))
         .merge(mappings::router("/esmd/v1/mappings", mappings(Dialect::Esmd)))
         .merge(tags::router("/2017-03-31/tags", mappings(Dialect::Lambda)))
+        .merge(filters::router())
         .layer(axum::middleware::from_fn(browser::refuse));
     vitals_router(vitals)
         .route("/livez", get(vitals::healthz))
@@ -59,7 +61,7 @@ async fn not_served(method: Method, uri: Uri) -> ApiError {
     }
     ApiError::not_found(format!(
         "esmd does not serve {method} {path}. It serves /2015-03-31/event-source-mappings, /esmd/v1/mappings, \
-         /2017-03-31/tags, /healthz, /readyz, /metrics and /version."
+         /esmd/v1/filters/test, /2017-03-31/tags, /healthz, /readyz, /metrics and /version."
     ))
 }
 

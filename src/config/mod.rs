@@ -178,12 +178,12 @@ fn validated(
 
 /// An error of validation at the line of the member concerned, else at the mapping that lacks it.
 fn problem(error: &ValidationError, mapping: &Node) -> Problem {
-    let ValidationError { field, rule, .. } = error;
+    let ValidationError { field, rule, detail, .. } = error;
     let Some(member) = mapping.get(top(field)) else {
         return Problem::new(mapping.beginning(), format!("`{field}` is missing")).remedy(Some(rule.clone()));
     };
     let value = field.split('.').skip(1).fold(member, |node, key| node.get(key).unwrap_or(node));
-    Problem::new(value.beginning(), format!("`{field}`: {rule}"))
+    Problem::new(value.beginning(), format!("`{field}`: {rule}")).remedy(detail.clone())
 }
 
 /// A mapping is known by its source and function, so a file can name each pair once.

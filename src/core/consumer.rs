@@ -89,8 +89,9 @@ impl Consumer {
                 self.windows.reach_tip(received.asked_at);
             }
         }
-        for record in received.records {
-            self.take_in(now, record);
+        for (place, record) in received.records.into_iter().enumerate() {
+            let is_filtered = received.filtered.binary_search(&place).is_ok();
+            self.take_in(now, if is_filtered { record.without_key() } else { record }, is_filtered);
         }
         debug_assert!(
             self.unsettled() <= self.capacity_when_empty(),
@@ -158,7 +159,7 @@ impl Consumer {
 }
 
 impl Consumer {
-    fn take_in(&mut self, now: Timestamp, record: Record) {
+    fn take_in(&mut self, now: Timestamp, record: Record, is_filtered: bool) {
         let order = self.next_order;
         match (&mut self.progress, &record.origin) {
             (Progress::Stream(watermark), Origin::Position(position)) => {
@@ -169,7 +170,7 @@ impl Consumer {
                 self.next_order = order.next();
                 watermark.receive(order, position, record.arrived_at);
                 self.windows.receive(record.arrived_at);
-                if arrival == Arrival::Settled {
+                if arrival == Arrival::Settled || is_filtered {
                     return watermark.settle(order);
                 }
                 self.backlog.push(Arc::new(Entry { order, record }));
@@ -183,6 +184,9 @@ impl Consumer {
                 visibility.hold(&entry);
                 if self.draining {
                     return self.hand_back(now, &[entry]);
+                }
+                if is_filtered {
+                    return self.settle_filtered(&entry);
                 }
                 self.backlog.push(entry);
             }

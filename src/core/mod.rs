@@ -9,6 +9,7 @@ pub mod batch;
 mod batching_window;
 pub mod checkpoint;
 pub mod consumer;
+mod filtered;
 mod lane;
 pub mod outcome;
 mod queue;

@@ -157,6 +157,8 @@ pub struct Record {
 pub struct Received {
     /// In the source's order.
     pub records: Vec<Record>,
+    /// The places of those that no filter let through, ascending. They are never invoked, so their elements may be empty.
+    pub filtered: Vec<usize>,
     /// How far behind the tip the source says this read was, in milliseconds; `None` where it does not say.
     pub behind_millis: Option<u64>,
     /// There was nothing more in the shard at some moment after this receive was asked for.

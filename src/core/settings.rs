@@ -21,6 +21,8 @@ pub struct Settings {
     pub batch_bytes: usize,
     /// When a stream's records are given up.
     pub retry: RetrySettings,
+    /// Whether a queue's messages that no filter let through are left to others instead of deleted.
+    pub keeps_filtered: bool,
     /// Seed of the back-off's jitter.
     pub seed: u64,
 }
@@ -66,7 +68,8 @@ impl Settings {
         };
         let lanes = usize::try_from(lanes).expect("at most 1,000 lanes");
         let (batch_size, window) = (mapping.batching.size, mapping.batching.window);
-        Self { kind, lanes, batch_size, window, tumbling_window, batch_bytes, retry, seed }
+        let keeps_filtered = mapping.esmd.keep_filtered;
+        Self { kind, lanes, batch_size, window, tumbling_window, batch_bytes, retry, keeps_filtered, seed }
     }
 }
 

@@ -29,8 +29,9 @@ use crate::core::settings::{Kind, Settings};
 use crate::core::settlement::Settlement;
 use crate::event::response::Reply;
 use crate::event::window::Events;
+use crate::filter::RecordFilter;
 use crate::log_limit::LogLimit;
-use crate::source::{Receiver, Source, SourceError};
+use crate::source::{Source, SourceError};
 use crate::store::{Lease, StateStore, StoreError};
 use crate::target::Target;
 use crate::telemetry::chain;
@@ -49,6 +50,7 @@ pub(super) struct Surroundings {
     pub(super) reporting: Option<Reporting>,
     /// Whether the function's answer may name the records that failed.
     pub(super) reports_failures: bool,
+    pub(super) filter: Option<Arc<RecordFilter>>,
     pub(super) settings: Settings,
     /// `EventSourceArn`, as the mapping gives it.
     pub(super) source_arn: String,
@@ -103,7 +105,7 @@ impl ConsumerTask {
             Kind::Queue => (QUEUE_RECEIVERS, QUEUE_EMPTY_RECEIVE),
             Kind::Stream => (1, Duration::ZERO), // its receiver keeps the source's pace
         };
-        let open = || -> Box<dyn Receiver> { source.open(&lease.shard, checkpoint) };
+        let open = || surroundings.open(&lease.shard, checkpoint);
         let receivers = std::iter::repeat_with(open).take(receivers).collect();
         let events = Events::new(&lease.shard, &surroundings.source_arn);
         let mut settings = Settings { seed: seed_of(settings.seed, &lease), ..*settings };

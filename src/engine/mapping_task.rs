@@ -137,6 +137,7 @@ impl MappingTask {
             reporting: self.reporting(&function),
             reports_failures: self.mapping.reports_failures,
             source_arn: self.mapping.source_arn().as_str().to_owned(),
+            filter: self.mapping.filter.clone(),
             settings: Settings::of(&self.mapping, event::ELEMENT_BYTES_MAX, retention, self.shared.seed),
         };
         self.refresh(&surroundings).await?;

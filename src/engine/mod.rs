@@ -4,6 +4,7 @@
 mod board;
 mod consumer_task;
 mod discarding;
+mod filtering;
 mod invoking;
 mod mapping_task;
 mod pulse;

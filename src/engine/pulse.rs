@@ -111,6 +111,9 @@ impl Pulse {
         match answer {
             Ok(received) => {
                 (self.unanswered_since, self.heard_at) = (None, Some(now));
+                if !received.filtered.is_empty() {
+                    self.moved_at = Some(now);
+                }
                 self.behind = Duration::from_millis(received.behind_millis.unwrap_or(0));
                 if self.least_behind.is_some_and(|least| self.behind < least) {
                     self.moved_at = Some(now);

@@ -217,6 +217,9 @@ pub struct EsmdDocument {
     /// Seconds after which a shard or queue that lags without getting on counts as stalled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stall_after_seconds: Option<i64>,
+    /// Whether a queue's messages that match no filter are left to others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_filtered: Option<bool>,
 }
 
 /// A member of a document or of one of its objects.
@@ -311,6 +314,7 @@ pub const FIELDS: &[Field] = &[
             field("InvokeIdentityArn", Shape::Text),
             field("OnDestinationFailure", Shape::Text),
             field("StallAfterSeconds", Shape::Integer),
+            field("KeepFiltered", Shape::Boolean),
         ]),
     ),
 ];

@@ -9,10 +9,13 @@ pub mod on_failure;
 pub mod state;
 pub mod validate;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arn::{FunctionName, SourceArn};
 use on_failure::OnFailure;
+
+use crate::filter::RecordFilter;
 
 /// A validated mapping of one source to one function. Immutable: a change makes a new one.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +28,8 @@ pub struct EventSourceMapping {
     pub batching: Batching,
     /// Whether the function's answer may name the records that failed: `ReportBatchItemFailures`.
     pub reports_failures: bool,
+    /// Which records reach the function; `None`: all of them.
+    pub filter: Option<Arc<RecordFilter>>,
     /// Whether it runs.
     pub enabled: bool,
     /// Settings that AWS does not have.
@@ -131,10 +136,17 @@ pub struct EsmdSettings {
     pub invoke_identity_arn: Option<String>,
     /// How long a shard or queue may lag without getting on before its consumer begins again, 10–86,400 s.
     pub stall_after: Duration,
+    /// Whether a queue's messages that match no filter are left to others instead of deleted.
+    pub keep_filtered: bool,
 }
 
 impl Default for EsmdSettings {
     fn default() -> Self {
-        Self { function_timeout: None, invoke_identity_arn: None, stall_after: Duration::from_mins(5) }
+        Self {
+            function_timeout: None,
+            invoke_identity_arn: None,
+            stall_after: Duration::from_mins(5),
+            keep_filtered: false,
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod between;
 mod build;
+mod filters;
 mod members;
 mod rule;
 
@@ -47,6 +48,8 @@ pub struct ValidationError {
     pub rule: String,
     /// Whose words these are.
     pub wording: Wording,
+    /// What the rule does not say, in our words.
+    pub detail: Option<String>,
 }
 
 /// Whose words a rule is told in, since Lambda's API frames them differently.
@@ -83,6 +86,7 @@ impl EventSourceMapping {
         check.batching(kind);
         check.record_age();
         check.tumbling_window(kind);
+        let filter = check.filters(kind);
         check.pollers(kind);
         let on_failure = check.on_failure();
         check.tags();
@@ -90,7 +94,7 @@ impl EventSourceMapping {
         check.members_of_later_versions(kind);
         match (function, arn.zip(kind)) {
             (Some(function), Some(source)) if check.errors.is_empty() => {
-                Ok(build(document, function, source, starting_position, on_failure))
+                Ok(build(document, function, source, starting_position, on_failure, filter))
             }
             _ => Err(ValidationErrors(check.errors)),
         }
@@ -231,9 +235,15 @@ impl<'document> Check<'document> {
         path.split('.').fold(&self.json, |value, name| value.get(name).unwrap_or(&Value::Null))
     }
 
-    fn refuse(&mut self, field: &str, Rule { wording, words }: Rule) {
+    fn refuse(&mut self, field: &str, rule: Rule) {
         let value = self.value(field).to_string();
-        self.errors.push(ValidationError { field: field.to_owned(), value, rule: words.into_owned(), wording });
+        self.refuse_value(field, value, rule, None);
+    }
+
+    fn refuse_value(&mut self, field: &str, value: String, rule: Rule, detail: Option<String>) {
+        let Rule { wording, words } = rule;
+        let (field, rule) = (field.to_owned(), words.into_owned());
+        self.errors.push(ValidationError { field, value, rule, wording, detail });
     }
 }
 

@@ -453,6 +453,7 @@ fn mapping(destination: Option<&str>) -> EventSourceMapping {
         function: "worker".parse().unwrap(),
         batching: Batching { size: 1, window: Duration::ZERO },
         reports_failures: false,
+        filter: None,
         enabled: true,
         esmd: EsmdSettings::default(),
     }

@@ -146,6 +146,7 @@ impl<S: Source + Clone + 'static> World<S> {
             function: "worker".parse().unwrap(),
             batching: Batching { size: 1, window: Duration::ZERO },
             reports_failures: false,
+            filter: None,
             enabled: true,
             esmd: EsmdSettings::default(),
         };

@@ -121,6 +121,7 @@ fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
             tumbling_window: None, // tests/properties/windows.rs
             batch_bytes,
             retry,
+            keeps_filtered: false,
             seed,
         },
     )

@@ -424,6 +424,7 @@ impl Shard {
             tumbling_window: None,
             batch_bytes: 1_000_000,
             retry,
+            keeps_filtered: false,
             seed: 7,
         };
         Self { consumer: Consumer::new(settings, Checkpoint::at(UpTo::TrimHorizon)), now: START }

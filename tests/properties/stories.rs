@@ -132,7 +132,17 @@ fn consumer(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Co
 
 fn settings(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Settings {
     let retry = RetrySettings::default();
-    Settings { kind, lanes, batch_size, window, tumbling_window: None, batch_bytes: BATCH_BYTES, retry, seed: 0 }
+    Settings {
+        kind,
+        lanes,
+        batch_size,
+        window,
+        tumbling_window: None,
+        batch_bytes: BATCH_BYTES,
+        retry,
+        keeps_filtered: false,
+        seed: 0,
+    }
 }
 
 /// The next batch, if the next action is an invocation.

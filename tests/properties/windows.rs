@@ -601,6 +601,7 @@ fn settings() -> Settings {
         tumbling_window: Some(Duration::from_secs(10)),
         batch_bytes: 1_000_000,
         retry: RetrySettings::default(),
+        keeps_filtered: false,
         seed: 7,
     }
 }

@@ -124,6 +124,7 @@ impl World {
             function: "worker".parse().unwrap(),
             batching: Batching { size: plan.batch_size, window: plan.window },
             reports_failures: plan.errors.reports_failures,
+            filter: None,
             enabled: true,
             esmd: EsmdSettings { stall_after: plan.stall_after, ..EsmdSettings::default() },
         };

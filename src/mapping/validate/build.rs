@@ -1,8 +1,10 @@
 //! A document without mistakes to a mapping: fills in AWS's defaults. Judges nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::members::Kind;
+use crate::filter::RecordFilter;
 use crate::mapping::arn::{FunctionName, SourceArn};
 use crate::mapping::document::{EsmdDocument, MappingDocument};
 use crate::mapping::on_failure::OnFailure;
@@ -18,6 +20,7 @@ pub(super) fn build(
     (arn, kind): (SourceArn, Kind),
     starting_position: Option<StartingPosition>,
     on_failure: Option<OnFailure>,
+    filter: Option<RecordFilter>,
 ) -> EventSourceMapping {
     let scaling = document.scaling_config.as_ref();
     let source = match kind {
@@ -58,6 +61,7 @@ pub(super) fn build(
             window: Duration::from_secs(document.maximum_batching_window_in_seconds.map_or(0, within_bounds)),
         },
         reports_failures: document.function_response_types.as_ref().is_some_and(|types| !types.is_empty()),
+        filter: filter.map(Arc::new),
         enabled: document.enabled.unwrap_or(true),
         esmd: document.esmd.as_ref().map(build_esmd).unwrap_or_default(),
     }
@@ -69,6 +73,7 @@ fn build_esmd(document: &EsmdDocument) -> EsmdSettings {
         function_timeout: document.function_timeout.map(duration),
         invoke_identity_arn: document.invoke_identity_arn.clone().filter(|arn| !arn.is_empty()),
         stall_after: document.stall_after_seconds.map_or(EsmdSettings::default().stall_after, duration),
+        keep_filtered: document.keep_filtered.unwrap_or(false),
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::number("Esmd.StallAfterSeconds", ALL, 10, 86_400),
     Member::other("StartingPosition", STREAMS).values(Values::OneOf(&["LATEST", "AT_TIMESTAMP", "TRIM_HORIZON"])),
     Member::other("StartingPositionTimestamp", STREAMS),
-    Member::other("FilterCriteria.Filters", ALL).later(),
+    Member::other("FilterCriteria.Filters", ALL),
     Member::other("FunctionResponseTypes", ALL)
         .values(Values::ListOf { known: &["ReportBatchItemFailures"], longest: 1 }),
     Member::other("BisectBatchOnFunctionError", STREAMS),

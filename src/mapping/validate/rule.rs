@@ -69,6 +69,8 @@ impl Rule {
         Self::sentence("Parallelization factor must be equal to 1 when tumbling window period is configured");
     pub(super) const TUMBLING_WITH_FILTERS: Self =
         Self::sentence("Filter criteria must not be configured when tumbling window period is configured");
+    pub(super) const INVALID_PATTERN: Self = Self::sentence("Invalid filter pattern definition.");
+    pub(super) const TOO_MANY_FILTERS: Self = Self::sentence("Filters exceed the maximum of 5 filters.");
     pub(super) const POLLERS_WITH_CONCURRENCY: Self = Self::sentence(
         "Provisioned mode for SQS ESM does not support maximum concurrency feature. Use MaximumPollers as the control \
          mechanism and remove maximum concurrency.",
@@ -107,6 +109,8 @@ impl Rule {
     pub(super) const NO_ROLE: Self = Self::own("must be the ARN of the function's role");
     pub(super) const ROLE_UNSEEN: Self = Self::own("is shown in the events of Kinesis streams only");
     pub(super) const NEEDS_DESTINATION: Self = Self::own("needs DestinationConfig.OnFailure.Destination");
+    pub(super) const KEEP_ON_STREAM: Self = Self::own("a stream keeps all its records anyway");
+    pub(super) const NEEDS_FILTERS: Self = Self::own("needs FilterCriteria.Filters");
     pub(super) const KEEP_OR_DROP: Self = Self::own("must be Keep or Drop");
     pub(super) const FIXED: Self = Self::own("cannot be changed: delete the mapping and make another");
     pub(super) const TAGS_IN_UPDATE: Self = Self::own("are changed by TagResource and UntagResource, not by an update");

@@ -1,0 +1,370 @@
+//! Reads JSON for patterns and for what they are matched against. Knows neither. Two things set it apart from `serde_json`: a
+//! number keeps its text, since a double would make neighbours equal, and of equal keys the last counts without a word.
+//!
+//! Invariant: text is taken if and only if it is JSON of at most [`DEPTH_MAX`] levels.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A JSON value that borrows from its text where it can.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Json<'text> {
+    Null,
+    Bool(bool),
+    /// As it is written.
+    Number(&'text str),
+    Text(Cow<'text, str>),
+    List(Vec<Json<'text>>),
+    Object(Members<'text>),
+}
+
+/// An object's members by key.
+pub(super) type Members<'text> = BTreeMap<Cow<'text, str>, Json<'text>>;
+
+/// The text is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not JSON at byte {at}")]
+pub struct NotJson {
+    /// The place, from 0.
+    pub at: usize,
+}
+
+/// Reads a text that holds one value and nothing else but white space.
+pub(super) fn parse(text: &str) -> Result<Json<'_>, NotJson> {
+    let mut reader = Reader { text, at: 0 };
+    let value = reader.value(DEPTH_MAX)?;
+    reader.skip_white_space();
+    if reader.at == text.len() { Ok(value) } else { Err(reader.error()) }
+}
+
+impl<'text> Json<'text> {
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_object(&self) -> Option<&Members<'text>> {
+        match self {
+            Self::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// Whether it may hold other values.
+    pub(super) fn is_container(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Object(_))
+    }
+}
+
+struct Reader<'text> {
+    text: &'text str,
+    at: usize,
+}
+
+impl<'text> Reader<'text> {
+    fn value(&mut self, levels: usize) -> Result<Json<'text>, NotJson> {
+        self.skip_white_space();
+        match self.peek() {
+            Some(b'{') if levels > 0 => self.object(levels - 1),
+            Some(b'[') if levels > 0 => self.list(levels - 1),
+            Some(b'"') => self.string().map(Json::Text),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word("true", Json::Bool(true)),
+            Some(b'f') => self.word("false", Json::Bool(false)),
+            Some(b'n') => self.word("null", Json::Null),
+            _ => Err(self.error()),
+        }
+    }
+
+    fn object(&mut self, levels: usize) -> Result<Json<'text>, NotJson> {
+        let mut members = Members::new();
+        self.at += 1;
+        self.skip_white_space();
+        if self.take(b'}') {
+            return Ok(Json::Object(members));
+        }
+        loop {
+            self.skip_white_space();
+            let key = self.string()?;
+            self.skip_white_space();
+            self.expect(b':')?;
+            let value = self.value(levels)?;
+            members.insert(key, value);
+            self.skip_white_space();
+            if !self.take(b',') {
+                self.expect(b'}')?;
+                return Ok(Json::Object(members));
+            }
+        }
+    }
+
+    fn list(&mut self, levels: usize) -> Result<Json<'text>, NotJson> {
+        let mut values = Vec::new();
+        self.at += 1;
+        self.skip_white_space();
+        if self.take(b']') {
+            return Ok(Json::List(values));
+        }
+        loop {
+            values.push(self.value(levels)?);
+            self.skip_white_space();
+            if !self.take(b',') {
+                self.expect(b']')?;
+                return Ok(Json::List(values));
+            }
+        }
+    }
+
+    fn string(&mut self) -> Result<Cow<'text, str>, NotJson> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let plain = self.plain_run();
+        if self.take(b'"') {
+            return Ok(Cow::Borrowed(plain));
+        }
+        self.at = start;
+        let mut text = String::new();
+        loop {
+            text.push_str(self.plain_run());
+            if self.take(b'"') {
+                return Ok(Cow::Owned(text));
+            }
+            self.expect(b'\\')?;
+            text.push(self.escape()?);
+        }
+    }
+
+    /// What follows up to a quote, an escape, or a character that must not stand in a text.
+    fn plain_run(&mut self) -> &'text str {
+        let rest = &self.text[self.at..];
+        let end = rest.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20).unwrap_or(rest.len());
+        self.at += end;
+        &rest[..end]
+    }
+
+    fn escape(&mut self) -> Result<char, NotJson> {
+        let escape = self.peek().ok_or_else(|| self.error())?;
+        let character = match escape {
+            b'"' | b'\\' | b'/' => char::from(escape),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                self.at += 1;
+                return self.unicode();
+            }
+            _ => return Err(self.error()),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
+    /// Half of a surrogate pair is JSON and no character: it becomes the replacement character.
+    fn unicode(&mut self) -> Result<char, NotJson> {
+        let first = self.hex()?;
+        if (0xd800..0xdc00).contains(&first) && self.text[self.at..].starts_with("\\u") {
+            let after_first = self.at;
+            self.at += 2;
+            let second = self.hex()?;
+            if (0xdc00..0xe000).contains(&second) {
+                let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            self.at = after_first;
+        }
+        Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    fn hex(&mut self) -> Result<u32, NotJson> {
+        let digits = self.text.get(self.at..self.at + 4).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
+        let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(|| self.error())?;
+        self.at += 4;
+        Ok(number)
+    }
+
+    fn number(&mut self) -> Result<Json<'text>, NotJson> {
+        let start = self.at;
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            _ = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        Ok(Json::Number(&self.text[start..self.at]))
+    }
+
+    fn digits(&mut self) -> Result<(), NotJson> {
+        let count = self.text[self.at..].bytes().take_while(u8::is_ascii_digit).count();
+        if count == 0 {
+            return Err(self.error());
+        }
+        self.at += count;
+        Ok(())
+    }
+
+    fn word(&mut self, word: &str, value: Json<'text>) -> Result<Json<'text>, NotJson> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(self.error());
+        }
+        self.at += word.len();
+        Ok(value)
+    }
+
+    fn skip_white_space(&mut self) {
+        let is_white = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        self.at += self.text[self.at..].bytes().take_while(is_white).count();
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
+        if self.take(byte) { Ok(()) } else { Err(self.error()) }
+    }
+
+    fn error(&self) -> NotJson {
+        NotJson { at: self.at }
+    }
+}
+
+/// Deeper texts are not read, or one could use up the stack.
+const DEPTH_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_number_keeps_its_text() {
+        let text = r#"{"a": 9007199254740993, "b": -1.50E+3}"#;
+        let Ok(Json::Object(members)) = parse(text) else { panic!("an object") };
+        assert_eq!(members["a"], Json::Number("9007199254740993"));
+        assert_eq!(members["b"], Json::Number("-1.50E+3"));
+    }
+
+    /// `docs/semantics.md` 7.3
+    #[test]
+    fn of_equal_keys_the_last_counts() {
+        let Ok(Json::Object(members)) = parse(r#"{"a": 1, "\u0061": 2}"#) else { panic!("an object") };
+        assert_eq!(members.into_iter().collect::<Vec<_>>(), [("a".into(), Json::Number("2"))]);
+    }
+
+    #[test]
+    fn escapes_stand_for_their_characters() {
+        let text = |text: &str| parse(text).map(|json| json.as_text().unwrap_or_default().to_owned());
+        assert_eq!(text(r#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00""#), Ok("\"\\/\u{8}\u{c}\n\r\té😀".to_owned()));
+        assert_eq!(text(r#""\ud83d!""#), Ok("\u{fffd}!".to_owned()), "half a pair");
+        assert_eq!(text(r#""\ud83d\u0041""#), Ok("\u{fffd}A".to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "+1",
+            "-",
+            "nul",
+            "truer",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\\u12",
+            "\"a\nb\"",
+            "1 2",
+            "[1 2]",
+            "'a'",
+            "NaN",
+            "[",
+            "]",
+            "\u{feff}1",
+        ] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_too_deep_is_refused_and_costs_no_stack() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(parse(&nested(DEPTH_MAX)).is_ok());
+        assert!(parse(&nested(DEPTH_MAX + 1)).is_err());
+        assert!(parse(&nested(100_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_read_as_serde_reads_them(text in json_like()) {
+            let own = parse(&text).ok().map(|json| json.to_serde());
+            prop_assert_eq!(own, serde_json::from_str::<Value>(&text).ok());
+        }
+    }
+
+    /// JSON, or nearly.
+    fn json_like() -> impl Strategy<Value = String> {
+        let token = prop::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", " ", "\"a\"", "\"\\n\"", "\"é\"", "0", "-1", "12", "1.5", "1e2", "true",
+            "false", "null", "\"", "\\", "\n", "-", ".",
+        ]);
+        let noise = prop::collection::vec(token, 0..8).prop_map(|tokens| tokens.concat());
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            any::<bool>().prop_map(|value| value.to_string()),
+            any::<i64>().prop_map(|value| value.to_string()),
+            ".*".prop_map(|text: String| Value::from(text).to_string()),
+        ];
+        let tree = leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(|values| format!("[ {} ]", values.join(" ,"))),
+                prop::collection::vec((".{0,3}", inner), 0..4).prop_map(|members| {
+                    let member = |(key, value): (String, String)| format!("{} : {value}", Value::from(key));
+                    format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
+                }),
+            ]
+        });
+        prop_oneof![noise, tree]
+    }
+
+    impl Json<'_> {
+        fn to_serde(&self) -> Value {
+            match self {
+                Self::Null => Value::Null,
+                Self::Bool(value) => Value::from(*value),
+                Self::Number(text) => serde_json::from_str(text).expect("a number"),
+                Self::Text(text) => Value::from(text.as_ref()),
+                Self::List(values) => values.iter().map(Json::to_serde).collect(),
+                Self::Object(members) => {
+                    members.iter().map(|(key, value)| (key.clone().into_owned(), value.to_serde())).collect()
+                }
+            }
+        }
+    }
+}
