@@ -84,6 +84,65 @@ async fn an_update_that_completes_what_cannot_be_is_refused_and_changes_nothing(
     }
 }
 
+/// `docs/semantics.md` 1.9 and 9 (invariants 9, 19): a pattern comes back byte for byte, and an invalid one changes nothing.
+#[tokio::test]
+async fn filters_are_shown_as_given_and_replaced_as_a_whole() {
+    let daemon = Daemon::start().await;
+    let criteria = |pattern: &str| json!({"FilterCriteria": {"Filters": [{ "Pattern": pattern }]}});
+    let first = criteria("{ \"body\" : {\"k\":[1.0]} }");
+    let uuid = daemon.settled(&merged(queue(), &first)).await;
+    let path = format!("{LAMBDA}{uuid}");
+
+    let (status, refused) = daemon.json("PUT", &path, &criteria("{}")).await;
+    assert_eq!((status, &refused["message"]), (400, &json!("Invalid filter pattern definition.")));
+    let shown = daemon.json("GET", &path, &Value::Null).await.1;
+    assert_eq!(shown["FilterCriteria"], first["FilterCriteria"]);
+
+    let second = criteria(r#"{"body":["text"]}"#);
+    let replaced = daemon.json("PUT", &path, &second).await.1;
+    assert_eq!(replaced["FilterCriteria"], second["FilterCriteria"]);
+}
+
+/// Ours: numbers of the event keep all their digits.
+#[tokio::test]
+async fn a_filter_test_explains_each_record() {
+    let daemon = Daemon::start().await;
+    let question = r#"{"Filters": [{"Pattern": "{\"dynamodb\": {\"n\": [9007199254740993]}}"}], "Event": {"Records": [
+        {"dynamodb": {"n": 9007199254740993}}, {"dynamodb": {"n": 9007199254740992}}]}}"#;
+
+    let page = daemon.send("POST", "/esmd/v1/filters/test", question).await;
+
+    let answer: Value = serde_json::from_str(&page.body).unwrap();
+    let why = "dynamodb.n is 9007199254740992, expected 9007199254740993";
+    let records = json!([
+        {"Matched": true, "Misses": []},
+        {"Matched": false, "Misses": [{"Filter": 1, "Why": why}]},
+    ]);
+    assert_eq!((page.status, answer), (200, json!({"Matched": false, "Records": records})));
+}
+
+#[tokio::test]
+async fn a_filter_test_that_makes_no_sense_is_refused() {
+    let daemon = Daemon::start().await;
+    let pattern = json!([{"Pattern": r#"{"a": ["b"]}"#}]);
+    for (question, told) in [
+        (
+            json!({"Filters": [{"Pattern": "{}"}], "Event": {"body": ""}}),
+            "pattern 1 is invalid: an empty object asks for nothing",
+        ),
+        (json!({"Filters": [], "Event": {"body": ""}}), "there is no pattern"),
+        (
+            json!({"Filters": pattern, "Event": {}}),
+            "the event does not show its source: name it as sqs, kinesis or dynamodb",
+        ),
+        (json!({"Filters": pattern, "Event": {}, "Source": "sqs", "Pattern": ""}), "unknown field `Pattern`"),
+    ] {
+        let (status, answer) = daemon.json("POST", "/esmd/v1/filters/test", &question).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains(told), "{answer}");
+    }
+}
+
 /// `docs/semantics.md` 1.3, 1.9: kept and shown, cleared by an empty list.
 #[tokio::test]
 async fn a_metrics_config_is_shown_until_it_is_cleared() {
@@ -116,7 +175,15 @@ fn constraints() -> Vec<(Asked, &'static str, Option<String>, &'static str)> {
     };
     let long = "f".repeat(257);
     let destination = "d".repeat(351);
+    let pattern = "p".repeat(4_097);
     vec![
+        text(
+            queue,
+            json!({"FilterCriteria": {"Filters": [{"Pattern": pattern}]}}),
+            "filterCriteria.filters.1.member.pattern",
+            &pattern,
+            "Member must have length less than or equal to 4096",
+        ),
         number(queue, "BatchSize", "batchSize", 10_001, "Member must have value less than or equal to 10000"),
         number(queue, "BatchSize", "batchSize", 0, "Member must have value greater than or equal to 1"),
         number(
@@ -311,7 +378,18 @@ fn combinations() -> Vec<(Asked, String)> {
     let pollers = |config: Value| json!({"ProvisionedPollerConfig": config});
     let filters = json!({"Filters": [{"Pattern": "{\"a\":[1]}"}]});
     let tags: Value = (0..51).map(|number| (number.to_string(), json!(""))).collect();
+    let pattern = |pattern: &str| json!({"FilterCriteria": {"Filters": [{ "Pattern": pattern }]}});
+    let invalid = "Invalid filter pattern definition.";
     let cases: Vec<(Asked, &str)> = vec![
+        ((queue, pattern("text")), invalid),
+        ((fifo, pattern(r#"{"a": "b"}"#)), invalid),
+        ((stream, pattern(r#"{"data": ["x"]}"#)), invalid),
+        ((table, pattern(r#"{"a": []}"#)), invalid),
+        ((queue, json!({"FilterCriteria": {"Filters": [{}]}})), invalid),
+        (
+            (queue, json!({"FilterCriteria": {"Filters": vec![filters["Filters"][0].clone(); 6]}})),
+            "Filters exceed the maximum of 5 filters.",
+        ),
         ((queue, json!({"BatchSize": 11})), LARGE_BATCH),
         ((fifo, json!({"BatchSize": 11})), LARGE_BATCH),
         ((fifo, json!({"MaximumBatchingWindowInSeconds": 1})), FIFO_WINDOW),

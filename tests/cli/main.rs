@@ -123,6 +123,55 @@ fn wrong_usage_ends_with_code_2() {
 }
 
 #[test]
+fn a_filter_is_tested_on_an_event_and_a_miss_is_explained() {
+    let event = "tests/golden/event-kinesis.json";
+    let pattern = |key: &str| format!(r#"{{"partitionKey": ["{key}"]}}"#);
+
+    let missed = esmd(&["filter", "test", "--pattern", &pattern("nobody"), "--event", event]);
+    let told = text(&missed.stdout);
+    assert!(told.starts_with("record 1: does not match\n  filter 1: partitionKey is \""), "{told}");
+    assert!(told.contains("expected \"nobody\"\n"), "{told}");
+    assert_eq!(missed.status.code(), Some(1));
+
+    let any = r#"{"partitionKey": [{"exists": true}]}"#;
+    let matched = esmd(&["filter", "test", "--pattern", &pattern("nobody"), "--pattern", any, "--event", event]);
+    assert!(text(&matched.stdout).starts_with("record 1: matches\n"), "{}", text(&matched.stdout));
+    assert_eq!(matched.status.code(), Some(0));
+}
+
+#[test]
+fn a_filter_test_reads_files_and_standard_input() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [pattern, event] = ["pattern.json", "event.json"].map(|name| directory.path().join(name));
+    std::fs::write(&pattern, r#"{"body": {"kind": ["order"]}}"#).expect("the file is written");
+    std::fs::write(&event, r#"{"body": "{\"kind\": \"order\"}"}"#).expect("the file is written");
+    let pattern = format!("@{}", pattern.display());
+
+    let mut command = command(&["filter", "test", "--pattern", &pattern, "--event", "-", "--source", "sqs"]);
+    let output = command.stdin(std::fs::File::open(&event).expect("the file is there")).output().expect("it starts");
+
+    assert_eq!(text(&output.stdout), "record 1: matches\n", "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_filter_test_without_a_verdict_ends_with_code_2() {
+    let event = "tests/golden/event-kinesis.json";
+    for (pattern, event, told) in [
+        (r#"{"a": "b"}"#, event, "error: pattern 1 is invalid: at a: a value stands in a list, such as [\"value\"]\n"),
+        (r#"{"data": ["b"]}"#, event, "error: pattern 1 is invalid: at data: "),
+        (r#"{"a": ["b"]}"#, "nowhere.json", "error: nowhere.json cannot be read: "),
+        (r#"{"a": ["b"]}"#, "Makefile", "error: the event is not JSON at byte 0\n"),
+        ("@nowhere.json", event, "error: nowhere.json cannot be read: "),
+    ] {
+        let output = esmd(&["filter", "test", "--pattern", pattern, "--event", event]);
+        assert!(text(&output.stderr).starts_with(told), "{}", text(&output.stderr));
+        assert_eq!(output.status.code(), Some(2), "{pattern}");
+    }
+    assert_eq!(esmd(&["filter", "test", "--event", event]).status.code(), Some(2), "no pattern");
+}
+
+#[test]
 fn a_listener_off_loopback_is_refused_with_the_reason() {
     let expected = "expected a loopback address such as 127.0.0.1:9900, since this listener asks no caller who it is";
     let flag = esmd(&["run", "--listen", "0.0.0.0:9900"]);

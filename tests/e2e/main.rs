@@ -12,6 +12,7 @@ mod drain;
 mod dynamodb;
 mod fan_out;
 mod fifo;
+mod filters;
 mod kinesis;
 mod load;
 mod mapping_api;

@@ -49,6 +49,25 @@ async fn the_aws_cli_manages_a_mapping_of_a_table() {
     manage(&arn, STARTING, put).await;
 }
 
+/// `docs/semantics.md` 9 (invariant 109): AWS's text, as the CLI shows it.
+#[tokio::test]
+async fn the_aws_cli_is_told_that_a_pattern_is_invalid() {
+    let server = servers::ministack();
+    let queue = Queue::standard(&server, VISIBILITY).await;
+    let daemon = Installation::new().with_sqs(&server).with_function(&Function::start()).start().await;
+    let create = ["create-event-source-mapping", "--event-source-arn", &queue.arn, "--function-name", "worker"];
+    for pattern in ["text", r#"{"body": "text"}"#, r#"{"body": [{"begins-with": "text"}]}"#] {
+        let criteria = serde_json::json!({"Filters": [{ "Pattern": pattern }]}).to_string();
+
+        let (code, _, error) = aws(&daemon, &[&create[..], &["--filter-criteria", &criteria]].concat()).await;
+
+        let told = "(InvalidParameterValueException) when calling the CreateEventSourceMapping operation: Invalid filter \
+                    pattern definition.";
+        assert_ne!(code, 0, "{pattern}");
+        assert!(error.contains(told), "{error}");
+    }
+}
+
 /// The life of a mapping. `send` takes one record of each key.
 async fn manage(source: &str, starting: &[&str], mut send: impl AsyncFnMut(Vec<Entry>)) {
     let (server, function) = (servers::ministack(), Function::start());

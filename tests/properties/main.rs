@@ -7,6 +7,7 @@
 //! `regressions.txt`; commit it together with the fix. `stories.rs` tells what was found, and what chance is too small
 //! to find.
 
+mod filters;
 mod model;
 mod operation;
 mod retries;

@@ -78,10 +78,11 @@ impl Model {
     }
 
     pub fn receive(&mut self, now: Timestamp, received: &Received) {
-        for item in received.records.iter().map(Item::new) {
+        for (place, item) in received.records.iter().map(Item::new).enumerate() {
+            let is_filtered = received.filtered.contains(&place);
             match self.settings.kind {
-                Kind::Stream => self.take_position(item),
-                Kind::Queue => self.take_message(now, item),
+                Kind::Stream => self.take_position(item, is_filtered),
+                Kind::Queue => self.take_message(now, item, is_filtered),
             }
         }
         self.ended |= received.ended && !self.draining;
@@ -205,12 +206,12 @@ impl Model {
         }
     }
 
-    fn take_position(&mut self, item: Item) {
+    fn take_position(&mut self, item: Item, is_filtered: bool) {
         if self.draining || item.name < self.shard.next {
             return;
         }
         self.shard.next = item.name + 1;
-        if self.shard.restored.iter().any(|range| range.contains(&position(item.name))) {
+        if is_filtered || self.shard.restored.iter().any(|range| range.contains(&position(item.name))) {
             self.shard.settled.insert(item.name);
         } else {
             self.waiting.push(item);
@@ -218,15 +219,17 @@ impl Model {
     }
 
     /// A held message that comes again only takes the receipt that counts longer.
-    fn take_message(&mut self, now: Timestamp, item: Item) {
+    fn take_message(&mut self, now: Timestamp, item: Item, is_filtered: bool) {
         if let Some(held) = self.held_mut().find(|held| held.name == item.name) {
             if item.ends_at >= held.ends_at {
                 (held.receipt, held.ends_at) = (item.receipt, item.ends_at);
             }
         } else if self.draining {
             self.hand_back(now, vec![item]);
-        } else {
+        } else if !is_filtered {
             self.waiting.push(item);
+        } else if !self.settings.keeps_filtered {
+            self.tell(Item { key: Key::Own(item.name), ..item }, Means::Delete);
         }
     }
 

@@ -83,13 +83,18 @@ pub struct Sent {
     pub age: Duration,
     /// How long each receive hides it, if it is a queue's.
     pub lease: Duration,
+    /// No filter lets it through.
+    pub is_filtered: bool,
 }
 
 /// On one line, since a failing case has many.
 impl fmt::Debug for Sent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, bytes, age, lease } = self;
-        write!(formatter, "{{ key: {key}, bytes: {bytes}, age: {age:?}, lease: {lease:?} }}")
+        let Self { key, bytes, age, lease, is_filtered } = self;
+        write!(
+            formatter,
+            "{{ key: {key}, bytes: {bytes}, age: {age:?}, lease: {lease:?}, is_filtered: {is_filtered} }}"
+        )
     }
 }
 
@@ -112,8 +117,10 @@ fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
     };
     let window = prop_oneof![Just(0), 1_000..6_000_u64].prop_map(Duration::from_millis);
     let batch_bytes = prop_oneof![20..200_usize, Just(6 * MEBIBYTE)];
-    (lanes, 1..=20_usize, window, batch_bytes, retry(kind), any::<u64>()).prop_map(
-        move |(lanes, batch_size, window, batch_bytes, retry, seed)| Settings {
+    // What is left at the head of a FIFO queue's group locks the group, so nobody gets what is behind it.
+    let keeps_filtered = prop::bool::weighted(if source == SourceKind::StandardQueue { 0.3 } else { 0.0 });
+    (lanes, 1..=20_usize, window, batch_bytes, retry(kind), keeps_filtered, any::<u64>()).prop_map(
+        move |(lanes, batch_size, window, batch_bytes, retry, keeps_filtered, seed)| Settings {
             kind,
             lanes,
             batch_size,
@@ -121,7 +128,7 @@ fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
             tumbling_window: None, // tests/properties/windows.rs
             batch_bytes,
             retry,
-            keeps_filtered: false,
+            keeps_filtered,
             seed,
         },
     )
@@ -182,7 +189,14 @@ fn sent(keys: u8) -> impl Strategy<Value = Sent> {
     let bytes = prop_oneof![30 => 1..80_usize, 1 => MEBIBYTE..LARGEST];
     let lease = prop_oneof![3 => 20_000..40_000_u64, 1 => 0..8_000_u64].prop_map(Duration::from_millis);
     let age = prop_oneof![3 => Just(0), 1 => 0..20_000_u64].prop_map(Duration::from_millis);
-    (0..keys, bytes, age, lease).prop_map(|(key, bytes, age, lease)| Sent { key, bytes, age, lease })
+    let is_filtered = prop::bool::weighted(0.2);
+    (0..keys, bytes, age, lease, is_filtered).prop_map(|(key, bytes, age, lease, is_filtered)| Sent {
+        key,
+        bytes,
+        age,
+        lease,
+        is_filtered,
+    })
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {

@@ -15,6 +15,8 @@ use super::operation::{Answer, LARGEST, Pick, Sent, SourceKind};
 
 pub struct Source {
     kind: SourceKind,
+    /// What is filtered stays for others.
+    keeps_filtered: bool,
     records: Vec<Stored>,
     /// No record follows.
     pub closed: bool,
@@ -37,8 +39,8 @@ struct Stored {
 }
 
 impl Source {
-    pub fn new(kind: SourceKind) -> Self {
-        Self { kind, records: Vec::new(), closed: false, cursor: 0, receipts: 0 }
+    pub fn new(kind: SourceKind, keeps_filtered: bool) -> Self {
+        Self { kind, keeps_filtered, records: Vec::new(), closed: false, cursor: 0, receipts: 0 }
     }
 
     pub fn send(&mut self, now: Timestamp, sent: &[Sent]) {
@@ -63,8 +65,10 @@ impl Source {
             SourceKind::FifoQueue => self.next_of_groups(now, most),
         };
         let ended = self.kind == SourceKind::Stream && self.closed && self.cursor == self.records.len();
+        let is_filtered = |place: &usize| self.records[names[*place]].sent.is_filtered;
+        let filtered = (0..names.len()).filter(is_filtered).collect();
         let records = names.into_iter().map(|name| self.record(now, name, least)).collect();
-        Received { records, ended, ..Received::default() }
+        Received { records, filtered, ended, ..Received::default() }
     }
 
     /// A shard is read again from the checkpoint.
@@ -90,12 +94,13 @@ impl Source {
 
     /// Whether nothing is left to do.
     pub fn is_settled(&self) -> bool {
-        self.records.iter().all(|stored| stored.settled)
+        self.records.iter().all(|stored| stored.settled || (self.keeps_filtered && stored.sent.is_filtered))
     }
 
-    /// When the next message that is hidden now comes back.
+    /// When the next message that is hidden now, and is not left to others, comes back.
     pub fn next_visible(&self, now: Timestamp) -> Option<Timestamp> {
-        let hidden = self.records.iter().filter(|stored| !stored.settled && stored.visible_at > now);
+        let awaited = |stored: &&Stored| !stored.settled && !(self.keeps_filtered && stored.sent.is_filtered);
+        let hidden = self.records.iter().filter(awaited).filter(|stored| stored.visible_at > now);
         hidden.map(|stored| stored.visible_at).min()
     }
 
@@ -109,7 +114,8 @@ impl Source {
         }
         match settlement {
             Settlement::Delete(_) => {
-                assert!(stored.succeeded, "invariant 1: message {id} is deleted, but the function never succeeded");
+                let may = stored.succeeded || (stored.sent.is_filtered && !self.keeps_filtered);
+                assert!(may, "invariant 1: message {id} is deleted, but the function never succeeded");
                 stored.settled = true;
             }
             Settlement::Return(_) => stored.visible_at = now,
@@ -125,6 +131,8 @@ impl Source {
         for (place, name) in names.iter().enumerate() {
             let key = self.records[*name].sent.key;
             let before = (0..*name).filter(|before| self.records[*before].sent.key == key);
+            assert!(!self.records[*name].sent.is_filtered, "invariant 1: record {name} is invoked, and is filtered");
+            let before = before.filter(|before| !self.records[*before].sent.is_filtered);
             for before in before.filter(|before| !self.records[*before].settled) {
                 assert!(
                     names[..place].contains(&before),
@@ -173,8 +181,10 @@ impl Source {
         free.map(|(name, _)| name).take(most).collect()
     }
 
+    /// A shard's record that no filter lets through is settled as it is read.
     fn record(&mut self, now: Timestamp, name: usize, least: Duration) -> Record {
         let stored = &mut self.records[name];
+        stored.settled |= self.kind == SourceKind::Stream && stored.sent.is_filtered;
         let origin = if self.kind == SourceKind::Stream {
             Origin::Position(position(name))
         } else {

@@ -126,6 +126,86 @@ fn all_parts_of_a_batch_count_as_held() {
     assert!(consumer.capacity() > 0);
 }
 
+/// Invariant 93: a page of which nothing matches moves the checkpoint, and the shard ends behind it.
+#[test]
+fn filtered_records_move_the_checkpoint_without_an_invocation() {
+    let mut consumer = consumer(Kind::Stream, 1, 1, WINDOW);
+
+    consumer.handle_received(NOW, filtered((0..3).map(|name| record(name, "a"))));
+    assert_eq!(consumer.poll_checkpoint(), Some(Checkpoint::at(UpTo::After(position(2)))));
+    assert_eq!(consumer.poll_timeout(), None, "no window opens");
+
+    consumer.handle_received(NOW, Received { ended: true, ..filtered([record(3, "a")]) });
+    assert_eq!(consumer.poll_checkpoint(), Some(Checkpoint::at(UpTo::Ended)));
+    assert!(consumer.poll_action().is_none() && consumer.is_drained());
+}
+
+/// Invariants 2 and 93: what is filtered settles beside what is not, and the checkpoint waits for the latter.
+#[test]
+fn filtered_records_overtake_their_key_and_no_checkpoint_overtakes_it() {
+    let mut consumer = consumer(Kind::Stream, 1, 2, Duration::ZERO);
+
+    let page = received((0..5).map(|name| record(name, "a")));
+    consumer.handle_received(NOW, Received { filtered: vec![0, 2, 4], ..page });
+
+    let (batch, names) = invoked(&mut consumer).expect("what matches is invoked");
+    assert_eq!(names, [1, 3], "filtered records fill no batch");
+    assert_eq!(consumer.poll_checkpoint().map(|moved| moved.up_to), Some(UpTo::After(position(0))));
+    consumer.handle_outcome(NOW, batch, &Outcome::Succeeded, None);
+    assert_eq!(consumer.poll_checkpoint(), Some(Checkpoint::at(UpTo::After(position(4)))));
+}
+
+/// Invariant 53, and `docs/semantics.md` 5: a filtered message is in no group's way, before or behind others of it.
+#[test]
+fn filtered_messages_are_deleted_at_once_and_hold_nobody_back() {
+    let mut consumer = consumer(Kind::Queue, 1, 10, Duration::ZERO);
+
+    let messages = (0..4).map(|name| Record { key: Some(OrderingKey::new("g")), ..message(name) });
+    consumer.handle_received(NOW, Received { filtered: vec![0, 2], ..received(messages) });
+
+    let mut deleted = Vec::new();
+    let mut batch = None;
+    while let Some(action) = consumer.poll_action() {
+        match action {
+            Action::Settle(settlement) => deleted.push(settlement),
+            Action::Invoke { batch: of_group, .. } => batch = Some((of_group.id, names(of_group.records()))),
+            Action::Discard { .. } => panic!("a queue's messages are not discarded"),
+        }
+    }
+    assert_eq!(deleted.iter().map(|delete| delete.handle().id.to_string()).collect::<Vec<_>>(), ["0", "2"]);
+    let (batch, names) = batch.expect("the others are invoked");
+    assert_eq!(names, [1, 3]);
+
+    consumer.handle_settled(NOW, &deleted[0], false);
+    consumer.handle_outcome(NOW, batch, &Outcome::Succeeded, None);
+    assert_eq!(consumer.status().unsettled, 3, "one delete was refused, which concerns nobody else");
+}
+
+/// What is left to others is not held: it takes no room, and nothing is told of it.
+#[test]
+fn messages_left_to_others_take_no_room() {
+    let settings = Settings { keeps_filtered: true, ..settings(Kind::Queue, 1, 2, Duration::ZERO) };
+    let mut consumer = Consumer::new(settings, Checkpoint::at(UpTo::TrimHorizon));
+
+    consumer.handle_received(NOW, filtered([message(0), message(1)]));
+
+    assert!(consumer.poll_action().is_none());
+    assert_eq!((consumer.capacity(), consumer.status().unsettled), (2, 0));
+}
+
+/// A message is judged by the receive that brought it first, whatever later ones would say of it.
+#[test]
+fn a_held_message_that_comes_again_is_not_judged_again() {
+    let mut consumer = consumer(Kind::Queue, 1, 1, Duration::ZERO);
+    consumer.handle_received(NOW, received([message(0)]));
+    assert!(invoked(&mut consumer).is_some());
+
+    consumer.handle_received(NOW, filtered([message(0)]));
+
+    assert!(consumer.poll_action().is_none());
+    assert_eq!(consumer.status().unsettled, 1);
+}
+
 fn consumer(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Consumer {
     Consumer::new(settings(kind, lanes, batch_size, window), Checkpoint::at(UpTo::TrimHorizon))
 }
@@ -155,6 +235,12 @@ fn invoked(consumer: &mut Consumer) -> Option<(BatchId, Vec<usize>)> {
 
 fn received(records: impl IntoIterator<Item = Record>) -> Received {
     Received { records: records.into_iter().collect(), ..Received::default() }
+}
+
+/// A page of which nothing matches.
+fn filtered(records: impl IntoIterator<Item = Record>) -> Received {
+    let page = received(records);
+    Received { filtered: (0..page.records.len()).collect(), ..page }
 }
 
 fn record(name: usize, key: &str) -> Record {

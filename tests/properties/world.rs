@@ -57,7 +57,7 @@ impl World {
         Self {
             settings: case.settings,
             now: Timestamp::from_millis(1_000_000),
-            source: Source::new(case.source),
+            source: Source::new(case.source, case.settings.keeps_filtered),
             consumer: Consumer::new(case.settings, start.clone()),
             model: Model::new(case.settings, &start),
             settlements: Vec::new(),

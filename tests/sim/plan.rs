@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use esmd::event::response::Reply;
+use esmd::filter::{RecordFilter, SourceKind};
 use esmd::mapping::on_failure::Undeliverable;
 use esmd::mapping::{Retries, StartingPosition, StreamKind};
 
@@ -20,6 +21,8 @@ pub struct Plan {
     pub feed: FeedPlan,
     /// The stream pushes its records to a registered consumer.
     pub is_pushed: bool,
+    /// The mapping's filter; `None`: it has none.
+    pub sieve: Option<Sieve>,
     pub lanes: u32,
     pub batch_size: usize,
     pub window: Duration,
@@ -47,6 +50,15 @@ pub struct Plan {
 pub enum FeedPlan {
     Queue { fifo: bool, visibility: Duration, wait: Duration, receives_max: Option<u32> },
     Stream { kind: StreamKind, shards: u64, starting_position: StartingPosition },
+}
+
+/// A filter that lets numbers pass which end in one of these digits: a message's own, or of a stream's record its place in
+/// the shard.
+#[derive(Clone, Debug)]
+pub struct Sieve {
+    pub digits: &'static [u64],
+    /// A queue's other messages are left to others.
+    pub keeps: bool,
 }
 
 /// What the mapping does about records that fail.
@@ -96,6 +108,21 @@ pub struct Lives {
     /// Until the next one begins.
     pub down: RangeInclusive<Duration>,
     pub drain_timeout: RangeInclusive<Duration>,
+}
+
+impl Sieve {
+    pub fn passes(&self, number: u64) -> bool {
+        self.digits.contains(&(number % 10))
+    }
+
+    pub fn filter(&self, is_queue: bool) -> RecordFilter {
+        let (source, member) =
+            if is_queue { (SourceKind::Sqs, "body") } else { (SourceKind::Kinesis, "sequenceNumber") };
+        let pattern = |ending: String| format!(r#"{{"{member}": [{{"suffix": "{ending}"}}]}}"#);
+        let never = pattern("no number".to_owned());
+        let patterns: Vec<_> = self.digits.iter().map(|digit| pattern(digit.to_string())).chain([never]).collect();
+        RecordFilter::compile(source, patterns.iter().map(String::as_str)).expect("they are patterns")
+    }
 }
 
 impl Habits {

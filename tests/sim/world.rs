@@ -119,14 +119,24 @@ impl World {
         if plan.is_steady {
             oracle.demand_steadiness();
         }
+        if let Some(sieve) = &plan.sieve {
+            oracle.expect_filter(sieve.clone());
+        }
         let mapping = EventSourceMapping {
             source,
             function: "worker".parse().unwrap(),
             batching: Batching { size: plan.batch_size, window: plan.window },
             reports_failures: plan.errors.reports_failures,
-            filter: None,
+            filter: plan
+                .sieve
+                .as_ref()
+                .map(|sieve| Arc::new(sieve.filter(matches!(plan.feed, FeedPlan::Queue { .. })))),
             enabled: true,
-            esmd: EsmdSettings { stall_after: plan.stall_after, ..EsmdSettings::default() },
+            esmd: EsmdSettings {
+                stall_after: plan.stall_after,
+                keep_filtered: plan.sieve.as_ref().is_some_and(|sieve| sieve.keeps),
+                ..EsmdSettings::default()
+            },
         };
         let store = Arc::new(MemoryStore::default());
         let document = serde_json::from_str("{}").unwrap();

@@ -30,6 +30,7 @@ pub use self::terms::Terms;
 use crate::fakes::queue::FakeQueue;
 use crate::fakes::stream::FakeStream;
 use crate::fakes::target::{Delivered, Windowed};
+use crate::plan::Sieve;
 use crate::resets::ResetsCounted;
 use crate::trace::Trace;
 
@@ -122,6 +123,14 @@ impl Oracle {
 
     pub fn is_of_queue(&self) -> bool {
         matches!(self.state().book, Book::Queue(_))
+    }
+
+    /// Only what passes is to be delivered.
+    pub fn expect_filter(&self, sieve: Sieve) {
+        match &mut self.state().book {
+            Book::Queue(queue) => queue.sieve = Some(sieve),
+            Book::Stream(stream) => stream.sieve = Some(sieve),
+        }
     }
 
     /// How many records were sent so far: the next one's number.

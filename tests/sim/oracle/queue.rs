@@ -10,9 +10,11 @@ use esmd::core::settlement::Settlement;
 use super::flight::{Carried, Flight, FlightId, Heard};
 use super::{Terms, Verdict};
 use crate::fakes::queue::FakeQueue;
+use crate::plan::Sieve;
 
 pub struct QueueBook {
     queue: FakeQueue,
+    pub sieve: Option<Sieve>,
     /// By number.
     messages: Vec<Message>,
     numbers: BTreeMap<Arc<str>, usize>,
@@ -41,7 +43,17 @@ struct Group {
 impl QueueBook {
     pub fn new(queue: FakeQueue) -> Self {
         let (numbers, groups, held) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { queue, messages: Vec::new(), numbers, groups, held }
+        Self { queue, sieve: None, messages: Vec::new(), numbers, groups, held }
+    }
+
+    /// Whether the mapping's filter lets it through.
+    fn passes(&self, number: usize) -> bool {
+        self.sieve.as_ref().is_none_or(|sieve| sieve.passes(number as u64))
+    }
+
+    /// Whether it is left to others.
+    fn is_kept(&self, number: usize) -> bool {
+        !self.passes(number) && self.sieve.as_ref().is_some_and(|sieve| sieve.keeps)
     }
 
     pub fn sent(&mut self, group: Option<&str>, id: &Arc<str>) {
@@ -80,6 +92,9 @@ impl QueueBook {
             let Origin::Message { id, receipt } = &record.origin else {
                 return Err("a position in a queue".to_owned());
             };
+            if self.is_kept(self.numbers[id]) {
+                continue;
+            }
             let ends_at = self.held.entry(self.numbers[id]).or_default();
             *ends_at = receipt.ends_at.max(*ends_at);
         }
@@ -96,6 +111,9 @@ impl QueueBook {
     /// `docs/semantics.md` 9, invariants 45, 52 and 61.
     pub fn judge_begin(&mut self, life: u32, records: &[Carried]) -> Verdict {
         for (index, record) in records.iter().enumerate() {
+            if !self.passes(record.number) {
+                return Err(format!("{} is invoked, and no filter lets it through", record.number));
+            }
             let message = &self.messages[record.number];
             if message.failed.contains(&record.receives) {
                 return Err(format!("{} is invoked again after it failed in the same receive", record.number));
@@ -131,8 +149,8 @@ impl QueueBook {
         }
     }
 
-    /// `docs/semantics.md` 9, invariants 45, 46 and 48: deleted is what succeeded, and nothing under a receive that
-    /// failed; returned is what is not under way.
+    /// `docs/semantics.md` 9, invariants 45, 46, 48 and 53: deleted is what succeeded, and nothing under a receive that
+    /// failed, or what no filter lets through; returned is what is not under way.
     pub fn settling(&mut self, life: u32, settlement: &Settlement, flights: &BTreeMap<FlightId, Flight>) -> Verdict {
         let number = self.numbers[&settlement.handle().id];
         let flies = |flight: &Flight| {
@@ -146,6 +164,10 @@ impl QueueBook {
             Settlement::Delete(handle) if self.messages[number].failed.contains(&receives(&handle.receipt)) => {
                 Err(format!("{number} is deleted under {}, and its invocation failed", handle.receipt))
             }
+            Settlement::Delete(_) if self.is_kept(number) => {
+                Err(format!("{number} is deleted, and is others' to have"))
+            }
+            Settlement::Delete(_) if !self.passes(number) => Ok(()),
             Settlement::Delete(_) if !succeeded => Err(format!("{number} is deleted, and no invocation succeeded")),
             Settlement::Delete(_) | Settlement::Return(_) => Ok(()),
         }
@@ -161,14 +183,23 @@ impl QueueBook {
         let dead: BTreeSet<String> = self.queue.dead().into_iter().collect();
         let lost = self.messages.iter().enumerate().find(|(number, message)| {
             let succeeded = !message.succeeded_in.is_empty();
-            !succeeded && self.queue.look(&message.id).is_none() && !dead.contains(&number.to_string())
+            let may_be_gone = succeeded || !(self.passes(*number) || self.is_kept(*number));
+            !may_be_gone && self.queue.look(&message.id).is_none() && !dead.contains(&number.to_string())
         });
         lost.map_or(Ok(()), |(number, _)| Err(format!("{number} is lost")))
     }
 
     pub fn unsettled(&self) -> Option<String> {
-        let left = self.queue.left();
-        (!left.is_empty()).then(|| format!("the queue still has {left:?}"))
+        let left: Vec<usize> = self.queue.left().iter().map(|body| body.parse().expect("a body is a number")).collect();
+        let awaited: Vec<_> = left.iter().filter(|number| !self.may_stay(**number, &left)).collect();
+        (!awaited.is_empty()).then(|| format!("the queue still has {awaited:?}"))
+    }
+
+    /// What is left to others may stay, and so may what is behind it in its group, which it locks.
+    fn may_stay(&self, number: usize, left: &[usize]) -> bool {
+        let group = self.groups.values().find(|group| group.numbers.binary_search(&number).is_ok());
+        let locks = |other: &usize| *other < number && self.is_kept(*other) && left.contains(other);
+        self.is_kept(number) || group.is_some_and(|group| group.numbers.iter().any(locks))
     }
 
     /// A message of the same group that comes first, is still in the queue, and is not in front of it in the batch.
@@ -179,7 +210,9 @@ impl QueueBook {
             group.gone += 1;
         }
         let own = group.numbers.partition_point(|number| *number < record.number);
-        let mut older = group.numbers[group.gone.min(own)..own].iter().copied();
+        let sieve = &self.sieve;
+        let passes = |number: &usize| sieve.as_ref().is_none_or(|sieve| sieve.passes(*number as u64));
+        let mut older = group.numbers[group.gone.min(own)..own].iter().copied().filter(passes);
         older.find(|number| is_left(*number) && !in_front.iter().any(|other| other.number == *number))
     }
 }

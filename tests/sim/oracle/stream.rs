@@ -18,9 +18,11 @@ use super::parts::{Facts, Parts};
 use super::windows::{Surroundings, WindowBook};
 use super::{Terms, Verdict};
 use crate::fakes::stream::FakeStream;
+use crate::plan::Sieve;
 
 pub struct StreamBook {
     stream: FakeStream,
+    pub sieve: Option<Sieve>,
     /// By number.
     records: Vec<Entry>,
     keys: BTreeMap<String, Key>,
@@ -90,6 +92,7 @@ impl StreamBook {
     pub fn new(stream: FakeStream) -> Self {
         Self {
             stream,
+            sieve: None,
             records: Vec::new(),
             keys: BTreeMap::new(),
             shards: BTreeMap::new(),
@@ -128,15 +131,21 @@ impl StreamBook {
         &self.records[number].shard
     }
 
+    /// Whether the mapping's filter lets it through.
+    fn passes(&self, number: usize) -> bool {
+        self.sieve.as_ref().is_none_or(|sieve| sieve.passes(self.records[number].place))
+    }
+
     /// It succeeded, or was given up.
     pub fn is_settled(&self, number: usize) -> bool {
         self.records[number].succeeded || self.records[number].discarded
     }
 
-    /// Nobody waits for it any more: it is settled, its retention is over, or it lies before the mapping's beginning.
+    /// Nobody waits for it any more: it is settled, no filter lets it through, its retention is over, or it lies before the mapping's beginning.
     fn is_done(&self, number: usize) -> bool {
         let record = &self.records[number];
         self.is_settled(number)
+            || !self.passes(number)
             || record.trimmed
             || is_before(self.shards[&record.shard].start.as_ref(), record.arrived_at)
     }
@@ -244,7 +253,8 @@ impl StreamBook {
             let index = shard.numbers.partition_point(|number| self.records[*number].place < place);
             let number = shard.numbers[index];
             let known = shard.reading.began_at.as_ref().is_some_and(|checkpoint| covers(checkpoint, place));
-            if !known && shard.reading.received.insert(number) {
+            let passes = self.sieve.as_ref().is_none_or(|sieve| sieve.passes(place));
+            if !known && passes && shard.reading.received.insert(number) {
                 shard.reading.held.insert(number);
             }
         }
@@ -299,6 +309,9 @@ impl StreamBook {
         let numbers: Vec<_> = records.iter().map(|record| record.number).collect();
         if numbers.iter().any(|number| *self.shard_of(*number) != id) {
             return Err("a batch mixes shards".to_owned());
+        }
+        if let Some(number) = numbers.iter().find(|number| !self.passes(**number)) {
+            return Err(format!("{number} is invoked, and no filter lets it through"));
         }
         if let Some(parent) = self.incomplete_ancestor(&id) {
             return Err(format!("{id} is invoked before its ancestor {parent} is settled"));

@@ -3,6 +3,7 @@
 
 mod errors;
 mod fanout;
+mod filters;
 mod machines;
 mod positions;
 mod queues;
@@ -19,7 +20,7 @@ use crate::actors::{
     Actor, Clockmaker, Disturber, Gatekeeper, Hitches, Operator, Outages, Producer, Reader, Repeater, Resharder,
     Retention, Rival, Rollover, Silencer, Usurper,
 };
-use crate::plan::{Errors, FeedPlan, Habits, Lives, Plan};
+use crate::plan::{Errors, FeedPlan, Habits, Lives, Plan, Sieve};
 use crate::random::Random;
 use crate::run::Scenario;
 use crate::weather::Climate;
@@ -46,6 +47,9 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "outlived", plan: errors::outlived },
     Scenario { name: "windows", plan: windows::windows },
     Scenario { name: "counted-once", plan: windows::counted_once },
+    Scenario { name: "filtered-queue", plan: filters::filtered_queue },
+    Scenario { name: "filtered-stream", plan: filters::filtered_stream },
+    Scenario { name: "kept", plan: filters::kept },
     Scenario { name: "clocks", plan: machines::clocks },
     Scenario { name: "adapter-bugs", plan: machines::adapter_bugs },
     Scenario { name: "trimmed", plan: positions::trimmed },
@@ -65,6 +69,7 @@ fn a_queue(random: &mut Random, fifo: bool) -> Plan {
             receives_max: random.chance(500).then(|| u32::try_from(random.within(1..=5)).unwrap()),
         },
         is_pushed: false,
+        sieve: None,
         lanes: u32::try_from(random.within(2..=10)).unwrap(),
         batch_size: count(if fifo { random.within(1..=10) } else { random.spread(1..=30) }),
         window: seconds(if fifo { 0 } else { random.pick(&[0, 0, 1, 5]) }),

@@ -113,7 +113,8 @@ impl StreamBook {
         }
         for row in rows.iter().filter(|row| self.stream.is_listed(&row.shard)) {
             let shard = self.shards.get(&row.shard)?;
-            let settled = shard.numbers.iter().filter(|number| self.is_settled(**number));
+            let is_settled = |number: &&usize| self.is_settled(**number) || !self.passes(**number);
+            let settled = shard.numbers.iter().filter(is_settled);
             let records = settled.map(|number| &self.records[*number]).filter(|record| !record.trimmed);
             let newest = records.map(|record| record.place).max();
             let lags = match &row.checkpoint.up_to {
