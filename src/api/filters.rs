@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::ApiError;
-use crate::filter::{SourceKind, TestError, TestedRecord, test};
+use crate::filter::{SourceKind, TestedRecord, test};
 use crate::mapping::document::Filter;
 use crate::telemetry::chain;
 
@@ -62,13 +62,10 @@ async fn answer(body: Result<Bytes, BytesRejection>) -> Result<Json<Answer>, Api
     let Question { filters, event, source } = serde_json::from_slice(&body)
         .map_err(|error| ApiError::invalid_content(format!("Could not parse request body into json: {error}")))?;
     let patterns: Vec<_> = filters.into_iter().map(|filter| filter.pattern.unwrap_or_default()).collect();
-    let tested = test(&patterns, event.get(), source.map(SourceKind::from)).map_err(refusal)?;
+    let tested = test(&patterns, event.get(), source.map(SourceKind::from))
+        .map_err(|error| ApiError::invalid_parameter(chain(&error)))?;
     let matched = tested.iter().all(|record| record.matched);
     Ok(Json(Answer { matched, records: tested.into_iter().map(AnsweredRecord::from).collect() }))
-}
-
-fn refusal(error: TestError) -> ApiError {
-    ApiError::invalid_parameter(chain(&error))
 }
 
 impl From<Source> for SourceKind {

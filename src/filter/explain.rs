@@ -109,8 +109,8 @@ fn misses(alternative: &Node, subject: &Subject) -> Vec<String> {
         }
         let before = misses.len();
         let sites = subject.below(key);
-        let walk = Walk { subject, misses: &mut misses };
-        walk.node(child, key, &sites, nearest_at_top(key, subject));
+        let hint = nearest_at_top(key, subject);
+        Walk { subject, misses: &mut misses }.look(child, key, &sites, Some(&hint));
         if misses.len() == before && !super::matcher::holds(child, &sites) {
             misses.push(apart(child, key));
         }
@@ -145,8 +145,7 @@ struct Walk<'walk, 'record> {
 
 impl<'record> Walk<'_, 'record> {
     /// `hint` is what may be wrong if nothing stands at the path.
-    fn node(self, node: &Node, path: &str, sites: &[Site<'record>], hint: Option<String>) {
-        let Walk { subject, misses } = self;
+    fn look(&mut self, node: &Node, path: &str, sites: &[Site<'record>], hint: Option<&str>) {
         let sites = spread(sites);
         let values: Vec<&Json> = sites.iter().filter_map(|site| site.value()).collect();
         let leaves: Vec<&Json> = values.iter().copied().filter(|value| !value.is_container()).collect();
@@ -157,14 +156,14 @@ impl<'record> Walk<'_, 'record> {
                 leaves.iter().any(|leaf| condition.matches(leaf))
             };
             if !holds {
-                misses.push(miss(condition, path, &leaves, &sites, subject.source, hint.clone()));
+                self.misses.push(miss(condition, path, &leaves, &sites, self.subject.source, hint));
             }
         }
         for (key, child) in &node.children {
             let path = format!("{path}.{key}");
-            let found = nearest(key, &values).or_else(|| displaced(&path, subject));
-            let hint = if sites.is_empty() { hint.clone() } else { found };
-            Walk { subject, misses: &mut *misses }.node(child, &path, &below(&sites, key), hint);
+            let found = nearest(key, &values).or_else(|| displaced(&path, self.subject));
+            let hint = if sites.is_empty() { hint } else { found.as_deref() };
+            self.look(child, &path, &below(&sites, key), hint);
         }
     }
 }
@@ -187,7 +186,7 @@ fn miss(
     leaves: &[&Json],
     sites: &[Site],
     source: SourceKind,
-    hint: Option<String>,
+    hint: Option<&str>,
 ) -> String {
     let found = match leaves {
         [] if sites.is_empty() => "is missing".to_owned(),
@@ -201,7 +200,7 @@ fn miss(
     };
     let hint = match leaves {
         [] if sites.is_empty() => hint,
-        [] => Some("a list stands at a value, not at an object: name its members".to_owned()),
+        [] => Some("a list stands at a value, not at an object: name its members"),
         leaves => mistake(condition, leaves, source),
     };
     let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
@@ -227,7 +226,7 @@ fn nearest(key: &str, values: &[&Json]) -> Option<String> {
     Some(format!("there is {other}: case matters in keys"))
 }
 
-fn nearest_at_top(key: &str, subject: &Subject) -> Option<String> {
+fn nearest_at_top(key: &str, subject: &Subject) -> String {
     let values: Vec<&Json> = subject.tops.iter().filter_map(|site| site.value()).collect();
     let members = match subject.data {
         Data::Json(Json::Object(members)) => Some(members),
@@ -235,9 +234,9 @@ fn nearest_at_top(key: &str, subject: &Subject) -> Option<String> {
     };
     let in_data = members.filter(|members| members.contains_key(key)).and(subject.source.data_key());
     let in_data = in_data.map(|data_key| format!("there is {data_key}.{key}: the pattern begins at the record"));
-    in_data.or_else(|| nearest(key, &values)).or_else(|| {
+    in_data.or_else(|| nearest(key, &values)).unwrap_or_else(|| {
         let data_key = subject.source.data_key().unwrap_or("dynamodb");
-        Some(format!("a pattern begins at the record, whose data is under {data_key}"))
+        format!("a pattern begins at the record, whose data is under {data_key}")
     })
 }
 
@@ -248,7 +247,7 @@ fn displaced(path: &str, subject: &Subject) -> Option<String> {
 }
 
 /// What looks like the same to a person.
-fn mistake(condition: &Condition, leaves: &[&Json], source: SourceKind) -> Option<String> {
+fn mistake(condition: &Condition, leaves: &[&Json], source: SourceKind) -> Option<&'static str> {
     let texts = || leaves.iter().filter_map(|leaf| leaf.as_text());
     let is_number = |text: &str| matches!(json::parse(text), Ok(Json::Number(_)));
     for matcher in &condition.0 {
@@ -269,7 +268,7 @@ fn mistake(condition: &Condition, leaves: &[&Json], source: SourceKind) -> Optio
             }
             _ => continue,
         };
-        return Some(hint.to_owned());
+        return Some(hint);
     }
     None
 }

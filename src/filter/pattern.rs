@@ -279,7 +279,7 @@ fn all_numbers(values: &[Json]) -> Option<Vec<Matcher>> {
 
 const NEEDS_TEXT: Reason = "needs a text";
 
-/// EventBridge refuses patterns of more.
+/// `EventBridge` refuses patterns of more.
 const ALTERNATIVES_MAX: usize = 1_000;
 
 /// Keys that make an object an operator and no alternative of `$or` (`docs/semantics.md` 7.2).

@@ -55,11 +55,10 @@ impl SourceKind {
             Some("aws:sqs") => Some(Self::Sqs),
             Some("aws:kinesis") => Some(Self::Kinesis),
             Some("aws:dynamodb") => Some(Self::Dynamodb),
-            Some(_) => None,
             None if members.contains_key("dynamodb") => Some(Self::Dynamodb),
             None if members.contains_key("kinesis") => Some(Self::Kinesis),
             None if members.contains_key("body") => Some(Self::Sqs),
-            None => None,
+            _ => None,
         }
     }
 }

@@ -275,7 +275,7 @@ fn or_of_any_other_form_is_a_field() {
     assert_eq!(refusal(r#"{"$or": [{"a": [1]}, {}]}"#), "an empty object asks for nothing");
 }
 
-/// As EventBridge does.
+/// As `EventBridge` does.
 #[test]
 fn too_many_combinations_are_refused() {
     let or = |name: usize| format!("\"k{name}\": {{\"$or\": [{{\"a\": [1]}}, {{\"b\": [1]}}]}}");
@@ -374,6 +374,17 @@ fn a_table_record_is_matched_as_it_is_and_its_numbers_are_texts() {
     }
     let recorded = r#"{"dynamodb": {"NewImage": {"n": {"N": [{"numeric": [">", 100]}, {"anything-but": "101"}]}}}}"#;
     assert!(!matches(&compiled(SourceKind::Dynamodb, &[recorded]), &record("101")));
+}
+
+/// As deep as a record may be, in a thread of the usual size.
+#[test]
+fn lists_in_lists_cost_no_stack() {
+    let nested = |levels: usize| format!("{}{{\"b\": 1}}{}", "[".repeat(levels), "]".repeat(levels));
+    let filter = sqs(r#"{"a": {"b": [1]}, "a.c": [{"exists": false}]}"#);
+    assert!(filter.matches(format!(r#"{{"a": {}}}"#, nested(500)).as_bytes()));
+    let missed =
+        test(&[r#"{"a": {"b": [2]}}"#.to_owned()], &format!(r#"{{"a": {}}}"#, nested(500)), Some(SourceKind::Sqs));
+    assert_eq!(missed.expect("it can be tested")[0].misses[0].why, "a.b is 1, expected 2");
 }
 
 /// Nothing is deleted for being unreadable to us.

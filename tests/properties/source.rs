@@ -99,8 +99,8 @@ impl Source {
 
     /// When the next message that is hidden now, and is not left to others, comes back.
     pub fn next_visible(&self, now: Timestamp) -> Option<Timestamp> {
-        let awaited = |stored: &&Stored| !stored.settled && !(self.keeps_filtered && stored.sent.is_filtered);
-        let hidden = self.records.iter().filter(awaited).filter(|stored| stored.visible_at > now);
+        let is_done = |stored: &Stored| stored.settled || (self.keeps_filtered && stored.sent.is_filtered);
+        let hidden = self.records.iter().filter(|stored| !is_done(stored) && stored.visible_at > now);
         hidden.map(|stored| stored.visible_at).min()
     }
 

@@ -5,7 +5,7 @@ use super::*;
 /// Messages that match nothing are among the others of their group, repeated ones too, in any weather.
 pub(super) fn filtered_queue(random: &mut Random) -> Plan {
     let fifo = random.chance(600);
-    let mut plan = Plan { sieve: some_sieve(random), ..a_queue(random, fifo) };
+    let mut plan = Plan { sieve: Some(a_sieve(random)), ..a_queue(random, fifo) };
     if !fifo {
         plan.actors.push(Box::new(Repeater { every: seconds(1)..=seconds(30) }));
     }
@@ -14,7 +14,7 @@ pub(super) fn filtered_queue(random: &mut Random) -> Plan {
 
 /// Records that match nothing fill pages, lie behind blocked keys, and end shards.
 pub(super) fn filtered_stream(random: &mut Random) -> Plan {
-    let mut plan = Plan { sieve: some_sieve(random), ..a_stream(random) };
+    let mut plan = Plan { sieve: Some(a_sieve(random)), ..a_stream(random) };
     if random.chance(500) {
         plan.actors.push(resharder());
     }
@@ -34,7 +34,7 @@ pub(super) fn kept(random: &mut Random) -> Plan {
         wait: seconds(random.within(1..=20)),
         receives_max: Some(u32::try_from(random.within(2..=20)).unwrap()),
     };
-    plan.sieve = some_sieve(random).map(|sieve| Sieve { keeps: true, ..sieve });
+    plan.sieve = Some(Sieve { keeps: true, ..a_sieve(random) });
     if random.chance(500) {
         plan.actors.push(Box::new(Rival { every: seconds(1)..=seconds(30) }));
     }
@@ -42,7 +42,7 @@ pub(super) fn kept(random: &mut Random) -> Plan {
 }
 
 /// Few, some, most, or nothing passes.
-fn some_sieve(random: &mut Random) -> Option<Sieve> {
+fn a_sieve(random: &mut Random) -> Sieve {
     let choices: [&[u64]; 4] = [&[7], &[0, 3, 5, 8], &[0, 1, 2, 4, 5, 6, 7, 8, 9], &[]];
-    Some(Sieve { digits: random.pick(&choices), keeps: false })
+    Sieve { digits: random.pick(&choices), keeps: false }
 }
