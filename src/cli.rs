@@ -33,7 +33,7 @@ pub enum Command {
     /// AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS and so on. Of each setting the flag counts first, then
     /// the environment variable, then the configuration file.
     #[command(after_help = RUN_EXAMPLES)]
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Checks a configuration file and shows every mistake in it, without asking any server
     ///
     /// If AWS_REGION is set, the regions of the ARNs are checked as well. The exit code is 0 if the file is valid,

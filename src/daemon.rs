@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use axum::Router;
 use jiff::Timestamp;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::access::Access;
+use crate::access::secrets::{SecretFollowers, Secrets};
 use crate::api::{self, Vitals};
 use crate::aws::{Aws, Service};
 use crate::clock::Clock;
@@ -26,6 +28,8 @@ use crate::connect::AwsConnector;
 use crate::control::file_watch::watch_file;
 use crate::control::{Control, Controller, Surroundings};
 use crate::engine::{Board, CutOff, Desired, Engine, Shared};
+use crate::followed::{Followed, Follower};
+use crate::listener::{self, tls};
 use crate::store::StateStore;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::observed::ObservedStore;
@@ -62,6 +66,7 @@ struct Started {
 /// Does everything that can fail.
 async fn start(config: Config) -> anyhow::Result<Started> {
     let Config { settings, file } = config;
+    let guard = Guard::open(&settings)?;
     let aws = Aws::load().await?;
     for listener in [Some(settings.listen), settings.metrics_listen].into_iter().flatten() {
         refuse_own_listener(aws.endpoint(Service::Lambda), listener)?;
@@ -79,7 +84,7 @@ async fn start(config: Config) -> anyhow::Result<Started> {
     let vitals = Vitals { metrics, store, board, shutdown: shutdown.clone() };
     let (controller, control) = Controller::open(controlled(&shared, environment), file).await?;
     let desired = controller.desired();
-    let mut services = serve(&settings, &vitals, &control, &region).await?;
+    let mut services = serve(&settings, guard, &vitals, &control, &region).await?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %settings.listen,
@@ -181,13 +186,58 @@ fn refuse_own_listener(lambda_endpoint: Option<&str>, listen: SocketAddr) -> any
     Ok(())
 }
 
+/// What stands between the listener and its callers.
+struct Guard {
+    secrets: Option<(Secrets, SecretFollowers)>,
+    tls: Option<(Followed<ServerConfig>, Follower<ServerConfig>)>,
+}
+
+impl Guard {
+    /// Off loopback there must be secrets.
+    fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let listen = settings.listen;
+        let secrets = Secrets::load(|name| std::env::var(name).ok(), &settings.secret_files)?;
+        if secrets.is_none() && !listen.ip().is_loopback() {
+            bail!(
+                "{listen} can be reached from other machines, so callers must show who they are: give access keys with \
+                 --access-keys-file (or one in ESMD_ACCESS_KEY_ID and ESMD_SECRET_ACCESS_KEY), or tokens for /esmd/v1 \
+                 with --tokens-file (or ESMD_TOKEN); or choose a loopback address for --listen, such as 127.0.0.1:9900"
+            );
+        }
+        let tls = settings.tls.clone().map(|(certificate, key)| tls::open(certificate, key)).transpose()?;
+        let has_tokens = secrets.as_ref().is_some_and(|(secrets, _)| secrets.has_tokens());
+        if has_tokens && tls.is_none() && !listen.ip().is_loopback() {
+            warn!(%listen, "tokens come over plain HTTP: set --tls-certificate and --tls-key, or put TLS in front");
+        }
+        Ok(Self { secrets, tls })
+    }
+}
+
 /// Binds the listeners and serves them.
-async fn serve(settings: &Settings, vitals: &Vitals, control: &Control, region: &str) -> anyhow::Result<JoinSet<()>> {
+async fn serve(
+    settings: &Settings,
+    guard: Guard,
+    vitals: &Vitals,
+    control: &Control,
+    region: &str,
+) -> anyhow::Result<JoinSet<()>> {
     let mut services = JoinSet::new();
-    let router = api::router(vitals.clone(), control, region);
-    services.spawn(answer(bind("--listen", settings.listen).await?, router));
+    let Guard { secrets, tls } = guard;
+    let access = secrets.map(|(secrets, followers)| {
+        followers.access_keys.map(|follower| services.spawn(follower.run()));
+        followers.tokens.map(|follower| services.spawn(follower.run()));
+        Access { secrets, region: region.to_owned(), clock: Clock::system() }
+    });
+    let tls = tls.map(|(tls, follower)| {
+        services.spawn(follower.run());
+        tls
+    });
+    let router = api::router(vitals.clone(), control, region, access);
+    let listener = bind("--listen", settings.listen).await?;
+    services.spawn(async { match listener::serve(listener, tls, router).await {} });
     if let Some(address) = settings.metrics_listen {
-        services.spawn(answer(bind("--metrics-listen", address).await?, api::vitals_router(vitals.clone())));
+        let (listener, router) = (bind("--metrics-listen", address).await?, api::vitals_router(vitals.clone()));
+        services.spawn(async { match listener::serve(listener, None, router).await {} });
     }
     Ok(services)
 }
@@ -195,12 +245,6 @@ async fn serve(settings: &Settings, vitals: &Vitals, control: &Control, region: 
 async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("cannot listen on {address}: choose another with {flag}"))
-}
-
-async fn answer(listener: TcpListener, router: Router) {
-    if let Err(failed) = axum::serve(listener, router).await {
-        error!(error = %failed, "HTTP listener failed");
-    }
 }
 
 /// Keeps histograms small, and the gauges that nobody else reports on the page.

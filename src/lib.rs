@@ -28,6 +28,8 @@ pub mod filter;
 pub mod mapping;
 
 #[cfg(feature = "daemon")]
+pub mod access;
+#[cfg(feature = "daemon")]
 pub mod api;
 #[cfg(feature = "daemon")]
 pub mod aws;
@@ -47,6 +49,10 @@ pub mod daemon;
 pub mod destination;
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "daemon")]
+pub mod followed;
+#[cfg(feature = "daemon")]
+pub mod listener;
 #[cfg(feature = "engine")]
 mod log_limit;
 #[cfg(feature = "engine")]

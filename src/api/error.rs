@@ -6,6 +6,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::access::Denied;
 use crate::control::{ControlError, MappingView};
 use crate::mapping::SourceSettings;
 use crate::mapping::validate::{ValidationError, ValidationErrors, Wording};
@@ -25,6 +26,10 @@ enum Kind {
     InvalidRequestContent,
     RequestTooLarge,
     AccessDenied,
+    MissingAuthenticationToken,
+    IncompleteSignature,
+    InvalidSignature,
+    UnrecognizedClient,
     ResourceInUse,
     ResourceNotFound,
     ResourceConflict,
@@ -56,6 +61,18 @@ impl ApiError {
 
     pub(super) fn access_denied(message: impl Into<String>) -> Self {
         Self::new(Kind::AccessDenied, message)
+    }
+
+    /// A caller who did not show who it is.
+    pub(super) fn denied(denied: &Denied) -> Self {
+        let kind = match denied {
+            Denied::Missing => Kind::MissingAuthenticationToken,
+            Denied::Incomplete(_) => Kind::IncompleteSignature,
+            Denied::Unknown => Kind::UnrecognizedClient,
+            Denied::Signature(_) => Kind::InvalidSignature,
+            Denied::Token => Kind::AccessDenied,
+        };
+        Self::new(kind, denied.to_string())
     }
 
     pub(super) fn missing() -> Self {
@@ -176,6 +193,12 @@ impl Kind {
             Self::InvalidRequestContent => (StatusCode::BAD_REQUEST, "InvalidRequestContentException", user, Lower),
             Self::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", user, Lower),
             Self::AccessDenied => (StatusCode::FORBIDDEN, "AccessDeniedException", None, Upper),
+            Self::MissingAuthenticationToken => {
+                (StatusCode::FORBIDDEN, "MissingAuthenticationTokenException", None, Lower)
+            }
+            Self::IncompleteSignature => (StatusCode::FORBIDDEN, "IncompleteSignatureException", None, Lower),
+            Self::InvalidSignature => (StatusCode::FORBIDDEN, "InvalidSignatureException", None, Lower),
+            Self::UnrecognizedClient => (StatusCode::FORBIDDEN, "UnrecognizedClientException", None, Lower),
             Self::ResourceInUse => (StatusCode::BAD_REQUEST, "ResourceInUseException", user, Upper),
             Self::ResourceNotFound => (StatusCode::NOT_FOUND, "ResourceNotFoundException", user, Upper),
             Self::ResourceConflict => (StatusCode::CONFLICT, "ResourceConflictException", user, Lower),

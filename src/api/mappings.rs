@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -63,8 +63,8 @@ pub(super) fn router(path: &str, mappings: Mappings) -> Router {
         .with_state(mappings)
 }
 
-async fn create(State(mappings): State<Mappings>, body: Result<Bytes, BytesRejection>) -> Answer {
-    let document = mappings.document(body)?;
+async fn create(State(mappings): State<Mappings>, body: Bytes) -> Answer {
+    let document = mappings.document(&body)?;
     let made = mappings.control.create(document).await.map_err(|refused| ApiError::of(refused, "create"))?;
     Ok(mappings.answer(StatusCode::ACCEPTED, made))
 }
@@ -74,8 +74,8 @@ async fn read(State(mappings): State<Mappings>, uuid: UuidInPath) -> Answer {
     Ok(mappings.answer(StatusCode::OK, found))
 }
 
-async fn update(State(mappings): State<Mappings>, uuid: UuidInPath, body: Result<Bytes, BytesRejection>) -> Answer {
-    let (uuid, change) = (parse(uuid)?, mappings.document(body)?);
+async fn update(State(mappings): State<Mappings>, uuid: UuidInPath, body: Bytes) -> Answer {
+    let (uuid, change) = (parse(uuid)?, mappings.document(&body)?);
     let changed = mappings.control.update(uuid, change).await.map_err(|refused| ApiError::of(refused, "update"))?;
     Ok(mappings.answer(StatusCode::ACCEPTED, changed))
 }
@@ -156,7 +156,7 @@ impl Mappings {
     }
 
     /// Reads a body. Members that nobody knows are skipped, as AWS skips them, but not in silence.
-    fn document(&self, body: Result<Bytes, BytesRejection>) -> Result<MappingDocument, ApiError> {
+    fn document(&self, body: &Bytes) -> Result<MappingDocument, ApiError> {
         let members = body::object(body)?;
         let is_known = |name: &str| FIELDS.iter().any(|field| field.name == name);
         let unknown: Vec<_> = members.keys().filter(|name| !is_known(name) && name.as_str() != "UUID").collect();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -47,9 +47,9 @@ async fn list(State(mappings): State<Mappings>, arn: ArnInPath) -> Answer {
     Ok(Json(json!({"Tags": found.document.tags.unwrap_or_default()})).into_response())
 }
 
-async fn tag(State(mappings): State<Mappings>, arn: ArnInPath, body: Result<Bytes, BytesRejection>) -> Answer {
+async fn tag(State(mappings): State<Mappings>, arn: ArnInPath, body: Bytes) -> Answer {
     let arn = text(arn)?;
-    let TagResource { tags } = body::shaped(body::object(body)?)?;
+    let TagResource { tags } = body::shaped(body::object(&body)?)?;
     let tags = tags.ok_or_else(|| ApiError::null("tags"))?;
     let found = find(&mappings, &arn)?;
     if tags.is_empty() {

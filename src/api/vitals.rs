@@ -1,4 +1,4 @@
-//! Health, readiness and metrics: all that is served where anyone may ask.
+//! Health, readiness and metrics.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -31,15 +31,25 @@ pub struct Vitals {
 
 /// `/healthz`, `/readyz` and `/metrics`.
 pub fn vitals_router(vitals: Vitals) -> Router {
+    health_router(vitals.clone()).merge(metrics_router(vitals))
+}
+
+/// `/healthz`, `/livez` and `/readyz`: what an orchestrator asks, who knows no secret.
+pub(super) fn health_router(vitals: Vitals) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
+        .route("/livez", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
         .with_state(Arc::new(vitals))
 }
 
+/// `/metrics`.
+pub(super) fn metrics_router(vitals: Vitals) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(Arc::new(vitals))
+}
+
 /// The process answers.
-pub(super) async fn healthz() -> &'static str {
+async fn healthz() -> &'static str {
     "ok\n"
 }
 

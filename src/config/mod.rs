@@ -19,7 +19,7 @@ use crate::mapping::document::MappingDocument;
 use crate::mapping::validate::ValidationError;
 use environment::Environment;
 use problem::{Problem, Problems};
-use settings::{GivenSettings, NoStateDirectory, Settings};
+use settings::{GivenSettings, Settings, SettingsError};
 use tree::{Contents, ShapedMapping};
 use yaml::{Node, Place};
 
@@ -78,9 +78,9 @@ pub enum ConfigError {
     /// The file has mistakes. The text shows them all, on several lines.
     #[error("{0}")]
     Invalid(Problems),
-    /// Nobody says where state is to be kept.
+    /// The settings are not enough to run by.
     #[error(transparent)]
-    NoStateDirectory(#[from] NoStateDirectory),
+    Settings(#[from] SettingsError),
 }
 
 impl Config {

@@ -6,15 +6,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environment::Environment;
+use crate::access::secrets::SecretFiles;
 pub use crate::telemetry::LogFormat;
 
 /// Every setting of the daemon, resolved: nothing behind it looks at the environment or asks for a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where the HTTP listener binds. Always a loopback address.
+    /// Where the HTTP listener binds. Off loopback callers must show who they are.
     pub listen: SocketAddr,
     /// Where a second listener for health and metrics only binds, on any address; `None`: there is none.
     pub metrics_listen: Option<SocketAddr>,
+    /// The secrets that callers may know.
+    pub secret_files: SecretFiles,
+    /// The certificate chain and the private key of the HTTP listener; `None`: it speaks plain HTTP.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// Where state is kept. May not exist yet.
     pub state_directory: PathBuf,
     /// How long running invocations get after a signal, 0 s to 1 h.
@@ -36,12 +41,24 @@ pub struct Settings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "the help shows the comments as they are")]
 pub struct GivenSettings {
-    /// Where the HTTP listener binds: a loopback address [default: 127.0.0.1:9900]
-    #[arg(long, env = "ESMD_LISTEN", value_name = "ADDRESS", value_parser = loopback_address)]
+    /// Where the HTTP listener binds; off loopback callers need an access key or a token [default: 127.0.0.1:9900]
+    #[arg(long, env = "ESMD_LISTEN", value_name = "ADDRESS", value_parser = address)]
     pub listen: Option<SocketAddr>,
-    /// Serves /healthz, /readyz and /metrics, nothing else, on any address as well [default: off]
+    /// Serves health and metrics, nothing else, to anyone on any address as well [default: off]
     #[arg(long, env = "ESMD_METRICS_LISTEN", value_name = "ADDRESS", value_parser = address)]
     pub metrics_listen: Option<SocketAddr>,
+    /// The access keys that sign callers' requests, in the form of AWS's shared credentials file [default: none]
+    #[arg(long, env = "ESMD_ACCESS_KEYS_FILE", value_name = "FILE", value_parser = file, help_heading = ACCESS)]
+    pub access_keys_file: Option<PathBuf>,
+    /// The tokens that open /esmd/v1, /metrics and /version, one a line [default: none]
+    #[arg(long, env = "ESMD_TOKENS_FILE", value_name = "FILE", value_parser = file, help_heading = ACCESS)]
+    pub tokens_file: Option<PathBuf>,
+    /// The certificate chain of the HTTP listener, PEM; needs --tls-key [default: plain HTTP]
+    #[arg(long, env = "ESMD_TLS_CERTIFICATE", value_name = "FILE", value_parser = file, help_heading = ACCESS)]
+    pub tls_certificate: Option<PathBuf>,
+    /// The private key of that certificate, PEM [default: plain HTTP]
+    #[arg(long, env = "ESMD_TLS_KEY", value_name = "FILE", value_parser = file, help_heading = ACCESS)]
+    pub tls_key: Option<PathBuf>,
     /// Where checkpoints are kept [default: $STATE_DIRECTORY, $XDG_STATE_HOME/esmd or ~/.local/state/esmd]
     #[arg(long, env = "ESMD_STATE_DIR", value_name = "DIR", value_parser = directory)]
     pub state_dir: Option<PathBuf>,
@@ -77,8 +94,12 @@ pub struct Setting {
 
 /// Every setting that a file may give.
 pub const SETTINGS: &[Setting] = &[
-    Setting { key: "http.listen", read: |given, text| keep(&mut given.listen, loopback_address(text)) },
+    Setting { key: "http.listen", read: |given, text| keep(&mut given.listen, address(text)) },
     Setting { key: "http.metricsListen", read: |given, text| keep(&mut given.metrics_listen, address(text)) },
+    Setting { key: "http.accessKeysFile", read: |given, text| keep(&mut given.access_keys_file, file(text)) },
+    Setting { key: "http.tokensFile", read: |given, text| keep(&mut given.tokens_file, file(text)) },
+    Setting { key: "http.tlsCertificate", read: |given, text| keep(&mut given.tls_certificate, file(text)) },
+    Setting { key: "http.tlsKey", read: |given, text| keep(&mut given.tls_key, file(text)) },
     Setting { key: "stateDir", read: |given, text| keep(&mut given.state_dir, directory(text)) },
     Setting { key: "drainTimeout", read: |given, text| keep(&mut given.drain_timeout, drain_timeout(text)) },
     Setting { key: "log.level", read: |given, text| keep(&mut given.log_level, log_level(text)) },
@@ -94,10 +115,19 @@ pub const SETTINGS: &[Setting] = &[
     },
 ];
 
-/// No directory for the state was given and the environment names none.
+/// What is given is not enough to run by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no directory for the state: give one with --state-dir, ESMD_STATE_DIR or `stateDir:`, or set HOME")]
-pub struct NoStateDirectory;
+pub enum SettingsError {
+    /// No directory for the state was given and the environment names none.
+    #[error("no directory for the state: give one with --state-dir, ESMD_STATE_DIR or `stateDir:`, or set HOME")]
+    NoStateDirectory,
+    /// A certificate without its key, or a key without its certificate.
+    #[error(
+        "TLS needs both --tls-certificate and --tls-key (or ESMD_TLS_CERTIFICATE and ESMD_TLS_KEY, or \
+         `http.tlsCertificate:` and `http.tlsKey:`): only one is given"
+    )]
+    HalfOfTls,
+}
 
 impl Settings {
     /// Joins what was given: the command line (with the `ESMD_…` environment) before the file, the file before the
@@ -106,12 +136,26 @@ impl Settings {
         command_line: &GivenSettings,
         file: &GivenSettings,
         environment: &Environment,
-    ) -> Result<Self, NoStateDirectory> {
+    ) -> Result<Self, SettingsError> {
         let state_directories = [&command_line.state_dir, &file.state_dir, &environment.state_directory];
-        let state_directory = state_directories.into_iter().flatten().next().ok_or(NoStateDirectory)?.clone();
+        let state_directory = state_directories.into_iter().flatten().next();
+        let state_directory = state_directory.ok_or(SettingsError::NoStateDirectory)?.clone();
+        let first = |one: &Option<PathBuf>, other: &Option<PathBuf>| one.clone().or_else(|| other.clone());
+        let tls_certificate = first(&command_line.tls_certificate, &file.tls_certificate);
+        let tls = match (tls_certificate, first(&command_line.tls_key, &file.tls_key)) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err(SettingsError::HalfOfTls),
+        };
+        let secret_files = SecretFiles {
+            access_keys: first(&command_line.access_keys_file, &file.access_keys_file),
+            tokens: first(&command_line.tokens_file, &file.tokens_file),
+        };
         Ok(Self {
             listen: command_line.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             metrics_listen: command_line.metrics_listen.or(file.metrics_listen),
+            secret_files,
+            tls,
             state_directory,
             drain_timeout: command_line.drain_timeout.or(file.drain_timeout).unwrap_or(DEFAULT_DRAIN_TIMEOUT),
             log_level: command_line.log_level.or(file.log_level).unwrap_or(tracing::Level::INFO),
@@ -138,19 +182,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:9900".to_owned())
 }
 
-fn loopback_address(text: &str) -> Result<SocketAddr, String> {
-    let address = address(text)?;
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err("expected a loopback address such as 127.0.0.1:9900, since this listener asks no caller who it is; health \
-             and metrics can be served elsewhere by the metrics listener"
-            .to_owned())
-    }
-}
-
 fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("expected the path of a directory".to_owned()) } else { Ok(text.into()) }
+}
+
+fn file(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("expected the path of a file".to_owned()) } else { Ok(text.into()) }
 }
 
 fn log_level(text: &str) -> Result<tracing::Level, String> {
@@ -206,6 +243,7 @@ fn duration(text: &str) -> Option<Duration> {
     text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok())
 }
 
+const ACCESS: &str = "Access";
 const LOGGING: &str = "Logging";
 const READING: &str = "Reading sources";
 
@@ -249,6 +287,8 @@ mod tests {
         let expected = Settings {
             listen: "127.0.0.1:9900".parse().expect("an address"),
             metrics_listen: None,
+            secret_files: SecretFiles::default(),
+            tls: None,
             state_directory: "/var/lib/esmd".into(),
             drain_timeout: Duration::from_secs(30),
             log_level: tracing::Level::INFO,
@@ -272,13 +312,25 @@ mod tests {
     }
 
     #[test]
-    fn the_listener_takes_loopback_addresses_only() {
-        for accepted in ["127.0.0.1:9900", "127.8.9.1:1", "[::1]:9900"] {
-            assert!(loopback_address(accepted).is_ok(), "{accepted}");
+    fn a_listener_takes_an_address_and_a_port() {
+        for accepted in ["127.0.0.1:9900", "[::1]:9900", "0.0.0.0:9900"] {
+            assert!(address(accepted).is_ok(), "{accepted}");
         }
-        for refused in ["0.0.0.0:9900", "[::]:9900", "10.0.0.1:9900", "localhost:9900", "127.0.0.1", ":9900"] {
-            assert!(loopback_address(refused).is_err(), "{refused}");
+        for refused in ["localhost:9900", "127.0.0.1", ":9900"] {
+            assert!(address(refused).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key_wherever_each_is_given() {
+        let certificate = GivenSettings { tls_certificate: Some("c".into()), ..GivenSettings::default() };
+        let key = GivenSettings { tls_key: Some("k".into()), ..GivenSettings::default() };
+
+        let alone = Settings::resolve(&certificate, &GivenSettings::default(), &environment());
+        let both = Settings::resolve(&certificate, &key, &environment()).expect("both are there");
+
+        assert_eq!(alone, Err(SettingsError::HalfOfTls));
+        assert_eq!(both.tls, Some(("c".into(), "k".into())));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Every kind of mistake in a file, with the exact text that is shown for it.
 
 use super::*;
+use crate::access::secrets::SecretFiles;
 
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_known_one() {
@@ -24,7 +25,7 @@ fn a_key_like_no_known_one_is_refused_with_all_that_may_stand_there() {
 esmd.yaml:2:3: error: unknown key `port`
   |
 2 |   port: 80
-  |   ^^^^ expected listen, metricsListen
+  |   ^^^^ expected listen, metricsListen, accessKeysFile, tokensFile, tlsCertificate, tlsKey
 
 esmd.yaml: 1 problem",
     );
@@ -326,7 +327,7 @@ fn a_mapping_knows_its_line_and_what_was_written() {
 #[test]
 fn a_file_gives_every_setting() {
     let text = "\
-http: {listen: '[::1]:1', metricsListen: '0.0.0.0:2'}
+http: {listen: '[::1]:1', metricsListen: '0.0.0.0:2', accessKeysFile: a, tokensFile: t, tlsCertificate: c, tlsKey: k}
 stateDir: /s
 drainTimeout: 5
 log: {level: debug, format: json}
@@ -338,6 +339,8 @@ shardPollInterval: 300ms
 
     let settings = Settings::resolve(&GivenSettings::default(), &file.settings, &Environment::default());
     let expected = Settings {
+        secret_files: SecretFiles { access_keys: Some("a".into()), tokens: Some("t".into()) },
+        tls: Some(("c".into(), "k".into())),
         listen: "[::1]:1".parse().expect("an address"),
         metrics_listen: Some("0.0.0.0:2".parse().expect("an address")),
         state_directory: "/s".into(),

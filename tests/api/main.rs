@@ -7,8 +7,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use esmd::access::Access;
 use esmd::api::{self, Vitals};
 use esmd::config::LoadedFile;
+use esmd::control::Control;
 use esmd::store::StateStore;
 use esmd::store::observed::ObservedStore;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -21,7 +24,9 @@ use fakes::stream::FakeStream;
 use fakes::target::Answer;
 use memory_store::MemoryStore;
 
+mod access;
 mod answers;
+mod arbitrary;
 #[path = "../support/controlled.rs"]
 mod controlled;
 #[path = "../support/fakes/mod.rs"]
@@ -32,6 +37,8 @@ mod mappings;
 #[allow(dead_code)] // the contract suite uses the rest
 #[path = "../support/memory_store.rs"]
 mod memory_store;
+#[path = "../support/signing.rs"]
+mod signing;
 mod tags;
 mod validation;
 
@@ -108,7 +115,7 @@ struct Daemon {
     memory: Arc<MemoryStore>,
     store: ObservedStore,
     shutdown: CancellationToken,
-    _life: Controlled,
+    life: Controlled,
 }
 
 impl Daemon {
@@ -123,15 +130,23 @@ impl Daemon {
         let life = outside.start(file).await;
         let memory = Arc::clone(&outside.store);
         let store = ObservedStore::new(Arc::clone(&memory) as Arc<dyn StateStore>);
-        let shutdown = CancellationToken::new();
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let board = life.board.clone();
-        let vitals = Vitals { metrics, store: store.clone(), board, shutdown: shutdown.clone() };
-        let router = api::router(vitals, &life.control, REGION);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let daemon = Self { address, stream, outside, memory, store, shutdown: CancellationToken::new(), life };
+        let router = daemon.router(None);
+        // Not the daemon's own listener: its timeouts would end connections where time is paused.
         tokio::spawn(async move { axum::serve(listener, router).await }); // ends with the test's runtime
-        Self { address, stream, outside, memory, store, shutdown, _life: life }
+        daemon
+    }
+
+    fn router(&self, access: Option<Access>) -> Router {
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let (store, board, shutdown) = (self.store.clone(), self.life.board.clone(), self.shutdown.clone());
+        api::router(Vitals { metrics, store, board, shutdown }, &self.life.control, REGION, access)
+    }
+
+    fn control(&self) -> &Control {
+        &self.life.control
     }
 
     /// Makes a mapping of the stream whose shards stall after ten seconds. Answers its name.

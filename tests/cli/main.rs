@@ -171,16 +171,26 @@ fn a_filter_test_without_a_verdict_ends_with_code_2() {
     assert_eq!(esmd(&["filter", "test", "--event", event]).status.code(), Some(2), "no pattern");
 }
 
+/// An address of documentation (RFC 5737), which no machine has: it is refused before anything is bound.
 #[test]
-fn a_listener_off_loopback_is_refused_with_the_reason() {
-    let expected = "expected a loopback address such as 127.0.0.1:9900, since this listener asks no caller who it is";
-    let flag = esmd(&["run", "--listen", "0.0.0.0:9900"]);
-    let variable = command(&["run"]).env("ESMD_LISTEN", "0.0.0.0:9900").output().expect("it starts");
+fn a_listener_off_loopback_needs_secrets_and_says_how_to_give_them() {
+    let run = |variables: &[(&str, &str)]| {
+        let state = [("STATE_DIRECTORY", "/nowhere/state"), ("ESMD_LISTEN", "192.0.2.1:9900")];
+        let output = command(&["run"]).envs(state).envs(variables.iter().copied()).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr).to_owned()
+    };
+    let expected = "error: 192.0.2.1:9900 can be reached from other machines, so callers must show who they are: give \
+                    access keys with --access-keys-file (or one in ESMD_ACCESS_KEY_ID and ESMD_SECRET_ACCESS_KEY), or \
+                    tokens for /esmd/v1 with --tokens-file (or ESMD_TOKEN); or choose a loopback address for --listen, \
+                    such as 127.0.0.1:9900\n";
 
-    for output in [flag, variable] {
-        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
-        assert_eq!(output.status.code(), Some(2));
-    }
+    assert_eq!(run(&[]), expected);
+    assert!(run(&[("ESMD_ACCESS_KEY_ID", "a")]).contains("ESMD_SECRET_ACCESS_KEY belong together"));
+    assert!(run(&[("ESMD_TOKEN", "short")]).contains("line 1: a token has at least 16 visible ASCII characters"));
+    assert!(run(&[("ESMD_ACCESS_KEYS_FILE", "/nowhere/keys")]).contains("error: /nowhere/keys cannot be read: "));
+    let with_token = run(&[("ESMD_TOKEN", "0123456789abcdef"), ("AWS_CONFIG_FILE", "/dev/null")]);
+    assert!(with_token.contains("no AWS region"), "the next thing is missing: {with_token}");
 }
 
 #[test]
@@ -206,9 +216,11 @@ fn both_ways_to_ask_for_the_version_say_the_same() {
 
 #[test]
 fn flags_and_file_set_the_same_settings() {
-    let flags = "--listen 127.0.0.1:1 --metrics-listen 0.0.0.0:2 --state-dir /s --drain-timeout 3s --log-level debug \
+    let flags = "--listen 127.0.0.1:1 --metrics-listen 0.0.0.0:2 --access-keys-file a --tokens-file t \
+                 --tls-certificate c --tls-key k --state-dir /s --drain-timeout 3s --log-level debug \
                  --log-format json --queue-wait-time 4s --shard-refresh-interval 5s --shard-poll-interval 6s";
-    let file = "{http: {listen: 127.0.0.1:1, metricsListen: 0.0.0.0:2}, stateDir: /s, drainTimeout: 3s, \
+    let file = "{http: {listen: 127.0.0.1:1, metricsListen: 0.0.0.0:2, accessKeysFile: a, tokensFile: t, \
+                tlsCertificate: c, tlsKey: k}, stateDir: /s, drainTimeout: 3s, \
                 log: {level: debug, format: json}, queueWaitTime: 4s, shardRefreshInterval: 5s, shardPollInterval: 6s}";
 
     let arguments = Arguments::parse_from(["esmd", "run"].into_iter().chain(flags.split_whitespace()));
