@@ -205,8 +205,8 @@ pub fn loader() -> ConfigLoader {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
-/// A pool of connections.
-fn http_client() -> SharedHttpClient {
+/// A pool of connections, for HTTP as every client of esmd speaks it.
+pub(crate) fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)

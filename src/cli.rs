@@ -2,13 +2,17 @@
 //! before anything here runs.
 
 pub mod filter;
+pub mod generated;
+pub mod mapping;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use jiff::Timestamp;
 
+use self::mapping::MappingArguments;
 use crate::config::environment::Environment;
 use crate::config::settings::GivenSettings;
 use crate::config::{Config, ConfigError, LoadedFile};
@@ -47,6 +51,23 @@ pub enum Command {
         /// What is to be done.
         #[command(subcommand)]
         command: filter::FilterCommand,
+    },
+    /// Shows and changes the mappings of a running esmd, by its API
+    ///
+    /// Requests are signed with the credentials of AWS's standard environment or profile, if there are any. An esmd on
+    /// loopback needs none; another must know the access key.
+    #[command(after_help = MAPPING_EXAMPLES)]
+    Mapping(MappingArguments),
+    /// Prints a shell's completions
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Writes man pages into a directory
+    ManPages {
+        /// The directory
+        directory: PathBuf,
     },
     /// Prints the version
     Version,
@@ -92,7 +113,20 @@ fn environment() -> Environment {
 const EXAMPLES: &str = "\
 Examples:
   esmd check esmd.yaml
-  esmd run --config esmd.yaml";
+  esmd run --config esmd.yaml
+  esmd mapping list";
+
+const MAPPING_EXAMPLES: &str = "\
+Examples:
+  esmd mapping list
+  esmd mapping create --event-source-arn arn:aws:sqs:eu-west-1:123456789012:orders --function-name worker --wait
+  esmd mapping update 6f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d --batch-size 50 -o json
+  esmd mapping disable 6f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d --wait";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  esmd completions bash > ~/.local/share/bash-completion/completions/esmd
+  esmd completions zsh > ~/.zfunc/_esmd";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

@@ -15,6 +15,9 @@ fn main() -> ExitCode {
         Command::Run(arguments) => arguments.load().map_err(anyhow::Error::from).and_then(run),
         Command::Check { file } => cli::check(file),
         Command::Filter { command } => return cli::filter::run(command),
+        Command::Mapping(arguments) => cli::mapping::run(arguments),
+        Command::Completions { shell } => cli::generated::completions(*shell),
+        Command::ManPages { directory } => cli::generated::man_pages(directory),
         Command::Version => cli::version(),
     };
     match result {

@@ -158,6 +158,17 @@ impl ConfigFile {
     }
 }
 
+impl ConfigFile {
+    /// Reads the members of one mapping. Names and shapes are judged alone: the rest is for whoever takes it.
+    pub fn parse_mapping(text: &str) -> Result<MappingDocument, Vec<Problem>> {
+        match yaml::parse(text) {
+            Ok(Some(root)) => Contents::read_one(&root),
+            Ok(None) => Ok(MappingDocument::default()),
+            Err(error) => Err(vec![Problem::new(error.place, error.message)]),
+        }
+    }
+}
+
 /// Judges a mapping's ranges and combinations. The place is where it begins.
 fn validated(
     shaped: ShapedMapping,

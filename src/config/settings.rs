@@ -250,7 +250,8 @@ const READING: &str = "Reading sources";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-const DEFAULT_LISTEN: SocketAddr =
+/// Where the listener binds unless something else is said.
+pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), DEFAULT_LISTEN_PORT);
 const DEFAULT_LISTEN_PORT: u16 = 9_900;
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);

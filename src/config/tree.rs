@@ -44,6 +44,19 @@ impl<'a> Contents<'a> {
         contents
     }
 
+    /// Reads a file of one mapping's members.
+    pub fn read_one(root: &'a Node) -> Result<MappingDocument, Vec<Problem>> {
+        let mut contents = Self::default();
+        contents.read_mapping(root);
+        match contents.mappings.pop() {
+            Some(mapping) if contents.problems.is_empty() => Ok(mapping.document),
+            _ => {
+                contents.problems.sort();
+                Err(contents.problems)
+            }
+        }
+    }
+
     /// Reads the entries of the table that `prefix` leads to: empty, or with a dot at its end.
     fn read_settings(&mut self, prefix: &str, entries: &'a [(Key, Node)]) {
         for (key, node) in entries {

@@ -263,7 +263,7 @@ async fn over_tls(address: SocketAddr, trusted: &str) -> std::io::Result<u16> {
 
 impl Daemon {
     /// The routes with secrets, on the listener that the daemon has.
-    async fn start_guarded() -> Self {
+    pub(crate) async fn start_guarded() -> Self {
         let daemon = Self::start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -27,6 +27,7 @@ use memory_store::MemoryStore;
 mod access;
 mod answers;
 mod arbitrary;
+mod command_line;
 #[path = "../support/controlled.rs"]
 mod controlled;
 #[path = "../support/fakes/mod.rs"]

@@ -117,7 +117,15 @@ fn two_mappings_that_the_region_makes_one_are_refused_at_the_start() {
 
 #[test]
 fn wrong_usage_ends_with_code_2() {
-    for arguments in [&[][..], &["walk"], &["check"], &["run", "--drain-timeout", "soon"], &["run", "--colour"]] {
+    for arguments in [
+        &[][..],
+        &["walk"],
+        &["check"],
+        &["run", "--drain-timeout", "soon"],
+        &["run", "--colour"],
+        &["mapping"],
+        &["mapping", "get"],
+    ] {
         assert_eq!(esmd(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
@@ -212,6 +220,46 @@ fn both_ways_to_ask_for_the_version_say_the_same() {
         assert_eq!(text(&output.stdout), expected);
         assert_eq!(output.status.code(), Some(0));
     }
+}
+
+#[test]
+fn every_shell_gets_completions_and_every_command_a_man_page() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = esmd(&["completions", shell]);
+        assert!(output.status.success() && text(&output.stdout).contains("event-source-arn"), "{shell}");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let pages = directory.path().join("man1");
+    assert!(esmd(&["man-pages", pages.to_str().expect("the path is text")]).status.success());
+    for page in ["esmd.1", "esmd-run.1", "esmd-check.1", "esmd-mapping.1", "esmd-mapping-create.1"] {
+        assert!(pages.join(page).exists(), "{page}");
+    }
+}
+
+#[test]
+fn mistakes_in_a_file_of_one_mapping_are_shown_with_their_lines() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("orders.yaml");
+    std::fs::write(&file, "FunctionName: worker\nBatchSizes: 5\nEnabled: yes\n").expect("the file is written");
+    let file = file.to_str().expect("the path is text");
+
+    let output = esmd(&["mapping", "create", "--file", file]);
+
+    let told = text(&output.stderr);
+    assert!(told.contains(&format!("{file}:2:1: error: unknown key `BatchSizes`")), "{told}");
+    assert!(told.contains(&format!("{file}:3:10: error: `Enabled`: expected true or false")), "{told}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn an_endpoint_where_nobody_is_is_named_with_what_to_do() {
+    let nobody = esmd(&["mapping", "list", "--endpoint-url", "http://127.0.0.1:9"]);
+    let nonsense = esmd(&["mapping", "list", "--endpoint-url", "localhost"]);
+
+    let told = text(&nobody.stderr);
+    assert!(told.starts_with("error: no answer from http://127.0.0.1:9: start esmd with `esmd run`, or say"), "{told}");
+    assert!(text(&nonsense.stderr).contains("give a full URL"), "{}", text(&nonsense.stderr));
+    assert_eq!((nobody.status.code(), nonsense.status.code()), (Some(1), Some(1)));
 }
 
 #[test]
