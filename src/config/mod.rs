@@ -1,10 +1,13 @@
 //! The configuration: file, environment and command line to one [`Config`], in which every mapping is valid and every
 //! setting has a value. A file with mistakes is refused as a whole, and all of them are shown at once, each with its
-//! line; nothing that stands in a file is ever ignored.
+//! line. Nothing that asks for something is ever ignored: of a mapping as the API answers it, or of a template, the rest is
+//! not esmd's.
 
+mod answer;
 pub mod environment;
 pub mod problem;
 pub mod settings;
+mod template;
 mod tree;
 mod yaml;
 
@@ -139,7 +142,9 @@ impl ConfigFile {
             Ok(None) => return Ok(Self::default()),
             Err(error) => return Err(vec![Problem::new(error.place, error.message)]),
         };
+        let (root, around) = if template::is_template(&root) { template::mappings(&root) } else { (root, Vec::new()) };
         let Contents { settings, mappings: shaped, mut problems } = Contents::read(&root);
+        problems.extend(around);
         let mut mappings = Vec::with_capacity(shaped.len());
         for mapping in shaped {
             match validated(mapping, environment, now) {

@@ -3,6 +3,8 @@
 use super::*;
 use crate::access::secrets::SecretFiles;
 
+mod templates;
+
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_known_one() {
     assert_shown(
@@ -191,10 +193,10 @@ fn a_tag_is_refused_since_nobody_acts_on_it() {
     assert_shown(
         "mappings:\n  - EventSourceArn: !GetAtt Queue.Arn\n    FunctionName: f\n",
         "\
-esmd.yaml:2:29: error: the tag `!GetAtt` is not understood
+esmd.yaml:2:29: error: the intrinsic function `!GetAtt` is not evaluated here
   |
 2 |   - EventSourceArn: !GetAtt Queue.Arn
-  |                             ^^^^^^^^^ write the value itself, without a tag
+  |                             ^^^^^^^^^ write the value itself
 
 esmd.yaml: 1 problem",
     );
@@ -203,13 +205,12 @@ esmd.yaml: 1 problem",
 #[test]
 fn a_setting_out_of_range_is_refused_with_its_range() {
     assert_shown(
-        "http: {listen: 0.0.0.0:9900}\nqueueWaitTime: 30s\nlog: {format: [json]}\n",
+        "http: {listen: localhost}\nqueueWaitTime: 30s\nlog: {format: [json]}\n",
         "\
 esmd.yaml:1:16: error: invalid value for `http.listen`
   |
-1 | http: {listen: 0.0.0.0:9900}
-  |                ^^^^^^^^^^^^ expected a loopback address such as 127.0.0.1:9900, since this listener asks no \
-caller who it is; health and metrics can be served elsewhere by the metrics listener
+1 | http: {listen: localhost}
+  |                ^^^^^^^^^ expected an IP address and a port, such as 127.0.0.1:9900
 
 esmd.yaml:2:16: error: invalid value for `queueWaitTime`
   |

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
+use super::answer::{self, AnswerMember};
 use super::problem::Problem;
 use super::settings::{GivenSettings, SETTINGS};
 use super::yaml::{Key, Node, Place, Value};
@@ -86,7 +87,12 @@ impl<'a> Contents<'a> {
         }
         let mut members = Map::new();
         let mut blamed = BTreeSet::new();
-        for (key, value) in self.table(MAPPINGS, node) {
+        let entries = self.table(MAPPINGS, node);
+        for (key, value) in entries {
+            if let Some(member) = answer::member(&key.name) {
+                blamed.extend(self.read_answer(&member, node, value, &mut members));
+                continue;
+            }
             let Some(field) = FIELDS.iter().find(|field| field.name == key.name) else {
                 blamed.extend(self.unknown(key, &names(FIELDS)));
                 continue;
@@ -102,6 +108,39 @@ impl<'a> Contents<'a> {
         }
         let document = document(members).expect("each of its members was read alone");
         self.mappings.push(ShapedMapping { node, document, blamed });
+    }
+
+    /// Reads a member that answers alone have. Returns the one of a request that it would have said, if it does not.
+    fn read_answer(
+        &mut self,
+        member: &AnswerMember,
+        mapping: &Node,
+        node: &Node,
+        members: &mut Map<String, Json>,
+    ) -> Option<&'static str> {
+        let (said, value) = match member {
+            AnswerMember::Fact => return None,
+            AnswerMember::FunctionArn => {
+                ("FunctionName", self.shaped("FunctionArn", &Shape::Text, node).ok_or("FunctionName"))
+            }
+            AnswerMember::State if !self.is_literal(node) => ("Enabled", Err("Enabled")),
+            AnswerMember::State => {
+                let enabled = answer::enabled(node).map(Json::from);
+                if enabled.is_none() {
+                    self.mismatch("State", "expected the state of a mapping that is not being deleted", node);
+                }
+                ("Enabled", enabled.ok_or("Enabled"))
+            }
+        };
+        match value {
+            // The member of requests counts, wherever it stands.
+            Ok(value) if mapping.get(said).is_none() => {
+                members.insert(said.to_owned(), value);
+                None
+            }
+            Ok(_) => None,
+            Err(said) => Some(said),
+        }
     }
 
     /// The last check of one member: what its shape leaves open, such as what is a timestamp.
@@ -125,7 +164,7 @@ impl<'a> Contents<'a> {
     }
 
     fn shaped(&mut self, path: &str, shape: &Shape, node: &Node) -> Option<Json> {
-        if !self.is_untagged(node) {
+        if !self.is_literal(node) {
             return None;
         }
         match (shape, &node.value) {
@@ -177,7 +216,7 @@ impl<'a> Contents<'a> {
 
     /// The entries of a table, of which none has a key twice; nothing for null.
     fn table<'n>(&mut self, path: &str, node: &'n Node) -> &'n [(Key, Node)] {
-        if !self.is_untagged(node) {
+        if !self.is_literal(node) {
             return &[];
         }
         match &node.value {
@@ -195,7 +234,7 @@ impl<'a> Contents<'a> {
 
     /// The elements of a list; none for null.
     fn list<'n>(&mut self, path: &str, node: &'n Node) -> &'n [Node] {
-        if !self.is_untagged(node) {
+        if !self.is_literal(node) {
             return &[];
         }
         match &node.value {
@@ -210,7 +249,7 @@ impl<'a> Contents<'a> {
 
     /// The text of a value that is no collection; `None` for null, which leaves a setting at its default.
     fn scalar(&mut self, path: &str, node: &Node) -> Option<String> {
-        if !self.is_untagged(node) {
+        if !self.is_literal(node) {
             return None;
         }
         match &node.value {
@@ -235,11 +274,25 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// A tag asks for something to be done with the value, which nobody here would do.
-    fn is_untagged(&mut self, node: &Node) -> bool {
-        let Some(tag) = &node.tag else { return true };
-        let message = format!("the tag `{tag}` is not understood");
-        self.problem(node.place, message, Some("write the value itself, without a tag".to_owned()));
+    /// A tag or an intrinsic function asks for something to be done with the value, which nobody here would do.
+    fn is_literal(&mut self, node: &Node) -> bool {
+        let (place, message, remedy) = match (&node.tag, &node.value) {
+            (Some(tag), _) if is_intrinsic(tag.trim_start_matches('!')) => {
+                (node.place, format!("the intrinsic function `{tag}` is not evaluated here"), "write the value itself")
+            }
+            (Some(tag), _) => {
+                (node.place, format!("the tag `{tag}` is not understood"), "write the value itself, without a tag")
+            }
+            (None, Value::Table(entries)) => match entries.as_slice() {
+                [(key, _)] if key.name == "Ref" || key.name.strip_prefix("Fn::").is_some_and(is_intrinsic) => {
+                    let message = format!("the intrinsic function `{}` is not evaluated here", key.name);
+                    (key.place, message, "write the value itself")
+                }
+                _ => return true,
+            },
+            _ => return true,
+        };
+        self.problem(place, message, Some(remedy.to_owned()));
         false
     }
 
@@ -268,6 +321,10 @@ impl<'a> Contents<'a> {
     fn problem(&mut self, place: Place, message: String, remedy: Option<String>) {
         self.problems.push(Problem::new(place, message).remedy(remedy));
     }
+}
+
+fn is_intrinsic(name: &str) -> bool {
+    INTRINSICS.contains(&name)
 }
 
 fn document(members: Map<String, Json>) -> Result<MappingDocument, serde_json::Error> {
@@ -339,6 +396,31 @@ fn is_below(key: &str, table: &str) -> bool {
 }
 
 const MAPPINGS: &str = "mappings";
+
+/// `CloudFormation`'s, as tags (`!Sub`) and, but for the first two, as keys with `Fn::` before them.
+const INTRINSICS: &[&str] = &[
+    "Ref",
+    "Condition",
+    "GetAtt",
+    "Sub",
+    "Join",
+    "Select",
+    "Split",
+    "If",
+    "ImportValue",
+    "FindInMap",
+    "Base64",
+    "Cidr",
+    "GetAZs",
+    "Length",
+    "ToJsonString",
+    "ForEach",
+    "Transform",
+    "And",
+    "Or",
+    "Not",
+    "Equals",
+];
 
 /// How many known keys a message lists; the usual ones come first.
 const KNOWN_SHOWN_MAX: usize = 8;

@@ -70,6 +70,39 @@ fn a_file_with_mistakes_is_shown_and_refused() {
     }
 }
 
+/// Names, shapes, ranges, combinations and settings are judged in one go.
+#[test]
+fn a_file_with_five_different_mistakes_is_told_all_five() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("esmd.yaml");
+    let written = "\
+drainTimeout: soon
+mappings:
+  - EventSourceArn: arn:aws:sqs:us-east-1:123456789012:orders
+    FunctionName: worker
+    BatchSizes: 5
+    Enabled: yes
+    ScalingConfig: {MaximumConcurrency: 1}
+  - EventSourceArn: arn:aws:kinesis:us-east-1:123456789012:stream/clicks
+    FunctionName: worker
+";
+    std::fs::write(&file, written).expect("the file is written");
+    let output = esmd(&["check", file.to_str().expect("the path is text")]);
+
+    let told = text(&output.stderr);
+    let expected = [
+        ":1:15: error: invalid value for `drainTimeout`",
+        ":5:5: error: unknown key `BatchSizes`",
+        ":6:14: error: `Enabled`: expected true or false, found the text \"yes\"",
+        ":7:41: error: `ScalingConfig.MaximumConcurrency`: Member must have value greater than or equal to 2",
+        ":8:5: error: `StartingPosition` is missing",
+    ];
+    for mistake in expected {
+        assert!(told.contains(mistake), "{mistake} is not in\n{told}");
+    }
+    assert!(told.contains("^^^^^^^^^^ did you mean `BatchSize`?") && told.ends_with(": 5 problems\n"), "{told}");
+}
+
 #[test]
 fn a_file_that_is_not_there_is_an_error_with_its_cause() {
     let output = esmd(&["check", "no-such-file.yaml"]);

@@ -28,6 +28,7 @@ pub(super) struct FixedMembers {
 
 /// What can be changed.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Members {
     /// The function to invoke: a name, NAME:QUALIFIER, or an ARN
     #[arg(long, value_name = "NAME")]
