@@ -79,10 +79,11 @@ async fn start(config: Config) -> anyhow::Result<Started> {
     let store = ObservedStore::new(Arc::new(EmbeddedStore::open(&settings.state_directory)?));
     let shutdown = CancellationToken::new();
     let region = aws.region().to_owned();
-    let shared = shared(&settings, aws, store.clone());
+    let connector = connector(&settings, aws);
+    let shared = shared(&settings, Arc::clone(&connector), store.clone());
     let (metrics, board) = (telemetry::install_metrics(), shared.board.clone());
     let vitals = Vitals { metrics, store, board, shutdown: shutdown.clone() };
-    let (controller, control) = Controller::open(controlled(&shared, environment), file).await?;
+    let (controller, control) = Controller::open(controlled(&shared, connector, environment), file).await?;
     let desired = controller.desired();
     let mut services = serve(&settings, guard, &vitals, &control, &region).await?;
     info!(
@@ -125,17 +126,20 @@ async fn until_signalled(
     }
 }
 
-fn shared(settings: &Settings, aws: Aws, store: ObservedStore) -> Shared {
-    let clock = Clock::system();
+fn connector(settings: &Settings, aws: Aws) -> Arc<AwsConnector> {
+    Arc::new(AwsConnector {
+        aws,
+        clock: Clock::system(),
+        // A drain awaits the running receives.
+        queue_wait_time: settings.queue_wait_time.min(settings.drain_timeout / 2),
+        shard_poll_interval: settings.shard_poll_interval,
+    })
+}
+
+fn shared(settings: &Settings, connector: Arc<AwsConnector>, store: ObservedStore) -> Shared {
     Shared {
-        connector: Arc::new(AwsConnector {
-            aws,
-            clock: clock.clone(),
-            // A drain awaits the running receives.
-            queue_wait_time: settings.queue_wait_time.min(settings.drain_timeout / 2),
-            shard_poll_interval: settings.shard_poll_interval,
-        }),
-        clock,
+        clock: connector.clock.clone(),
+        connector,
         store: Arc::new(store) as Arc<dyn StateStore>,
         worker: format!("pid-{}", std::process::id()),
         shard_refresh: settings.shard_refresh_interval,
@@ -144,12 +148,13 @@ fn shared(settings: &Settings, aws: Aws, store: ObservedStore) -> Shared {
     }
 }
 
-fn controlled(shared: &Shared, environment: Environment) -> Surroundings {
+fn controlled(shared: &Shared, premises: Arc<AwsConnector>, environment: Environment) -> Surroundings {
     Surroundings {
         store: Arc::clone(&shared.store),
         clock: shared.clock.clone(),
         board: shared.board.clone(),
         environment,
+        premises,
         new_uuid: Box::new(Uuid::new_v4),
     }
 }

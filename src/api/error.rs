@@ -101,6 +101,7 @@ impl ApiError {
                 Self::new(Kind::ResourceInUse, message)
             }
             ControlError::Invalid(errors) => Self::invalid(&errors),
+            ControlError::Unmet(unmet) => Self::invalid_parameter(unmet.to_string()),
             declared @ ControlError::Declared { .. } => Self::new(Kind::ResourceConflict, declared.to_string()),
             ControlError::Store(_) => Self::new(Kind::Service, chain(&refused)),
             ControlError::Stopping => Self::new(Kind::Unavailable, refused.to_string()),

@@ -20,6 +20,7 @@ use crate::control::{Control, MappingView};
 use crate::mapping::arn::FunctionName;
 use crate::mapping::configuration::{EventSourceMappingConfiguration, Facts, OwnFacts, WaitingShard, mapping_arn};
 use crate::mapping::document::{FIELDS, Field, MappingDocument};
+use crate::mapping::validate::refuse_broken_constraints;
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -75,7 +76,9 @@ async fn read(State(mappings): State<Mappings>, uuid: UuidInPath) -> Answer {
 }
 
 async fn update(State(mappings): State<Mappings>, uuid: UuidInPath, body: Bytes) -> Answer {
-    let (uuid, change) = (parse(uuid)?, mappings.document(&body)?);
+    let change = mappings.document(&body)?;
+    refuse_broken_constraints(&change).map_err(|broken| ApiError::invalid(&broken))?;
+    let uuid = parse(uuid)?;
     let changed = mappings.control.update(uuid, change).await.map_err(|refused| ApiError::of(refused, "update"))?;
     Ok(mappings.answer(StatusCode::ACCEPTED, changed))
 }

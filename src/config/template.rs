@@ -1,4 +1,4 @@
-//! A template of CloudFormation or SAM as a configuration file: its event source mappings in the form of a file of our
+//! A template of `CloudFormation` or SAM as a configuration file: its event source mappings in the form of a file of our
 //! own, each value at the place where the template has it. Other resources are somebody else's. Evaluates nothing: an
 //! intrinsic function stays where it is, for `tree` to refuse.
 

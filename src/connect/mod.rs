@@ -2,6 +2,8 @@
 
 #[cfg(feature = "daemon")]
 mod aws;
+#[cfg(feature = "daemon")]
+mod premises;
 
 use std::sync::Arc;
 

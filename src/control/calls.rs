@@ -7,33 +7,58 @@ use uuid::Uuid;
 use super::controller::Controller;
 use super::list::{Entry, Pair};
 use super::{ControlError, MappingView, TagChange};
+use crate::mapping::EventSourceMapping;
 use crate::mapping::document::MappingDocument;
 use crate::mapping::state::MappingState;
 use crate::mapping::validate::{refuse_change_of_fixed_members, refuse_empty_pollers, refuse_invalid_tags};
 use crate::store::{MappingOrigin, StoredMapping};
 
+/// A mapping before a change, and what it would be after it.
+pub(super) struct Changed {
+    entry: Entry,
+    was_wanted: bool,
+    document: MappingDocument,
+    pub(super) mapping: EventSourceMapping,
+}
+
 impl Controller {
     pub(super) async fn create(&mut self, document: MappingDocument) -> Result<MappingView, ControlError> {
-        self.refresh().await?;
-        let mapping = self.judge(&document)?;
-        refuse_empty_pollers(&document, &mapping)?;
+        let mapping = self.judge_create(&document).await?;
         self.refuse_occupied(&self.pair_of(&mapping), None)?;
         let stored = self.make(document, &mapping, MappingOrigin::Api);
         self.put(self.entry(stored, mapping)).await
     }
 
-    pub(super) async fn update(
+    /// What a new mapping would be.
+    pub(super) async fn judge_create(
+        &mut self,
+        document: &MappingDocument,
+    ) -> Result<EventSourceMapping, ControlError> {
+        self.refresh().await?;
+        let mapping = self.judge(document)?;
+        refuse_empty_pollers(document, &mapping)?;
+        Ok(mapping)
+    }
+
+    /// What a mapping would be after a change.
+    pub(super) async fn judge_update(
         &mut self,
         uuid: Uuid,
         mut change: MappingDocument,
-    ) -> Result<MappingView, ControlError> {
+    ) -> Result<Changed, ControlError> {
         let (entry, was_wanted) = self.changeable(uuid).await?;
         refuse_change_of_fixed_members(&entry.stored.document, &change)?;
+        change.tags = None; // the same, or none
         if entry.stored.origin == MappingOrigin::File {
             change.enabled.get_or_insert(false); // it left its file and is shown as disabled: so it stays unless asked
         }
         let document = entry.stored.document.changed_by(change);
         let mapping = self.judge_again(&document)?;
+        Ok(Changed { entry, was_wanted, document, mapping })
+    }
+
+    pub(super) async fn update(&mut self, uuid: Uuid, change: MappingDocument) -> Result<MappingView, ControlError> {
+        let Changed { entry, was_wanted, document, mapping } = self.judge_update(uuid, change).await?;
         self.refuse_occupied(&self.pair_of(&mapping), Some(uuid))?;
         let stored = StoredMapping {
             document,

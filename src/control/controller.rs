@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::list::{Entry, List, Pair};
+use super::premises::Premises;
 use super::{Call, Control};
 use crate::clock::Clock;
 use crate::config::LoadedFile;
@@ -52,6 +53,8 @@ pub struct Surroundings {
     pub board: Board,
     /// Region and endpoints as AWS's own configuration gives them; the region is known.
     pub environment: Environment,
+    /// Functions and sources.
+    pub premises: Arc<dyn Premises>,
     /// Names for new mappings.
     pub new_uuid: Box<dyn FnMut() -> Uuid + Send>,
 }
@@ -62,7 +65,8 @@ impl Controller {
     pub async fn open(surroundings: Surroundings, file: Option<LoadedFile>) -> Result<(Self, Control), StoreError> {
         let (sender, calls) = mpsc::channel(CALLS_WAITING);
         let published = watch::Sender::default();
-        let control = Control { calls: sender, list: published.subscribe(), board: surroundings.board.clone() };
+        let (board, premises) = (surroundings.board.clone(), Arc::clone(&surroundings.premises));
+        let control = Control { calls: sender, list: published.subscribe(), board, premises };
         let mut controller = Self {
             list: List::new(file.as_ref().map(|file| file.path.clone())),
             surroundings,
@@ -109,6 +113,10 @@ impl Controller {
     /// Whoever asked may be gone; what was done stays done.
     async fn take(&mut self, call: Call) {
         match call {
+            Call::JudgeCreate(document, judged) => _ = judged.send(self.judge_create(&document).await),
+            Call::JudgeUpdate(uuid, change, judged) => {
+                _ = judged.send(self.judge_update(uuid, change).await.map(|changed| changed.mapping));
+            }
             Call::Create(document, answer) => _ = answer.send(self.create(document).await),
             Call::Update(uuid, change, answer) => _ = answer.send(self.update(uuid, change).await),
             Call::Delete(uuid, answer) => _ = answer.send(self.delete(uuid).await),

@@ -7,6 +7,7 @@ mod controller;
 mod declaring;
 pub mod file_watch;
 mod list;
+pub mod premises;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use list::List;
+use premises::{InspectionScope, Premises, Unmet};
 
 pub use controller::{Controller, Surroundings};
 
@@ -34,6 +36,7 @@ pub struct Control {
     calls: mpsc::Sender<Call>,
     list: watch::Receiver<Arc<List>>,
     board: Board,
+    premises: Arc<dyn Premises>,
 }
 
 /// A mapping as it is shown.
@@ -77,6 +80,9 @@ pub enum ControlError {
     /// The document breaks rules.
     #[error(transparent)]
     Invalid(#[from] ValidationErrors),
+    /// What the mapping needs is not there.
+    #[error(transparent)]
+    Unmet(#[from] Unmet),
     /// The mapping is the file's.
     #[error("the mapping is declared in {}: change it there", file.display())]
     Declared {
@@ -102,6 +108,10 @@ pub enum TagChange {
 
 /// What is asked of the controller.
 enum Call {
+    /// What a mapping of this document would be; nothing is made.
+    JudgeCreate(MappingDocument, Judged),
+    /// The same of a change.
+    JudgeUpdate(Uuid, MappingDocument, Judged),
     Create(MappingDocument, Answer),
     Update(Uuid, MappingDocument, Answer),
     Delete(Uuid, Answer),
@@ -109,16 +119,25 @@ enum Call {
     Reload(oneshot::Sender<bool>),
 }
 
+type Judged = oneshot::Sender<Result<EventSourceMapping, ControlError>>;
+
 type Answer = oneshot::Sender<Result<MappingView, ControlError>>;
 
 impl Control {
-    /// Makes a mapping of a document that no file declares.
+    /// Makes a mapping of a document that no file declares, if function and source are there. They are looked for by
+    /// whoever asks, so that others need not wait for it.
     pub async fn create(&self, document: MappingDocument) -> Result<MappingView, ControlError> {
+        let mapping = self.call(|judged| Call::JudgeCreate(document.clone(), judged)).await?;
+        self.premises.inspect(&mapping, InspectionScope::All).await?;
         self.call(|answer| Call::Create(document, answer)).await
     }
 
     /// Changes the members that are given. `EventSourceArn`, starting position and tags cannot be changed.
     pub async fn update(&self, uuid: Uuid, change: MappingDocument) -> Result<MappingView, ControlError> {
+        if change.function_name.is_some() {
+            let mapping = self.call(|judged| Call::JudgeUpdate(uuid, change.clone(), judged)).await?;
+            self.premises.inspect(&mapping, InspectionScope::Function).await?;
+        }
         self.call(|answer| Call::Update(uuid, change, answer)).await
     }
 
@@ -178,7 +197,10 @@ impl Control {
         self.board.stalled_shards(uuid)
     }
 
-    async fn call(&self, call: impl FnOnce(Answer) -> Call) -> Result<MappingView, ControlError> {
+    async fn call<T>(
+        &self,
+        call: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> Call,
+    ) -> Result<T, ControlError> {
         let (answer, answered) = oneshot::channel();
         self.calls.send(call(answer)).await.map_err(|_| ControlError::Stopping)?;
         answered.await.map_err(|_| ControlError::Stopping)?

@@ -110,10 +110,25 @@ pub fn refuse_change_of_fixed_members(
     let before = Check::new(before);
     for (member, rule) in FIXED_MEMBERS {
         let given = check.value(member);
-        if !given.is_null() && given != before.value(member) {
+        let asks = !given.is_null() && given.as_object().is_none_or(|members| !members.is_empty());
+        if asks && given != before.value(member) {
             check.refuse(member, rule);
         }
     }
+    check.done()
+}
+
+/// Judges the members of a change by the constraints of the API's model alone, which AWS does before it looks for the
+/// mapping (`docs/semantics.md` 1.7).
+pub fn refuse_broken_constraints(change: &MappingDocument) -> Result<(), ValidationErrors> {
+    let mut check = Check::new(change);
+    if change.function_name.is_some() {
+        check.function();
+    }
+    check.source_arn();
+    check.constraints();
+    check.on_failure();
+    check.errors.retain(|error| error.wording == Wording::Constraint);
     check.done()
 }
 

@@ -16,6 +16,8 @@ mod script;
 #[cfg(feature = "daemon")]
 pub mod sqs;
 pub mod stream_errors;
+#[cfg(feature = "daemon")]
+pub mod stream_facts;
 mod tip;
 
 use std::time::Duration;

@@ -61,6 +61,34 @@ pub fn presumed_function(arn: String, timeout: Option<Duration>, role_arn: Optio
     Function { timeout: timeout.unwrap_or(FUNCTION_TIMEOUT_MAX), role_arn, arn }
 }
 
+/// The function's timeout as its server knows it; none if the server does not describe functions, or leaves it out.
+pub async fn described_timeout(client: &Client, name: &str) -> Result<Option<Duration>, DescribeError> {
+    match get_configuration(client, name).await {
+        Ok(answer) => Ok(timeout_of(&answer)),
+        Err(error) => match Refusal::of(&error) {
+            Refusal::Missing => Err(DescribeError::Missing),
+            Refusal::NoSuchCall => {
+                tracing::warn!(function = name, "the server does not describe functions: it may not exist");
+                Ok(None)
+            }
+            Refusal::Other => Err(DescribeError::Transient(cause(error))),
+        },
+    }
+}
+
+async fn get_configuration(
+    client: &Client,
+    name: &str,
+) -> Result<GetFunctionConfigurationOutput, SdkError<GetFunctionConfigurationError>> {
+    let timeouts = TimeoutConfig::builder().operation_timeout(DESCRIBE_TIMEOUT).build();
+    let call = client.get_function_configuration().function_name(name).customize();
+    call.config_override(aws_sdk_lambda::Config::builder().timeout_config(timeouts)).send().await
+}
+
+fn timeout_of(answer: &GetFunctionConfigurationOutput) -> Option<Duration> {
+    answer.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
+}
+
 impl LambdaTarget {
     /// Does no I/O.
     pub fn new(client: Client, settings: LambdaSettings, clock: Clock) -> Self {
@@ -68,10 +96,7 @@ impl LambdaTarget {
     }
 
     async fn ask(&self) -> Result<Function, DescribeError> {
-        let timeouts = TimeoutConfig::builder().operation_timeout(DESCRIBE_TIMEOUT).build();
-        let call = self.client.get_function_configuration().function_name(&self.settings.name).customize();
-        let answer = call.config_override(aws_sdk_lambda::Config::builder().timeout_config(timeouts)).send().await;
-        let function = match answer {
+        let function = match get_configuration(&self.client, &self.settings.name).await {
             Ok(answer) => described_function(answer, &self.settings.presumed),
             Err(error) => match Refusal::of(&error) {
                 Refusal::Missing => return Err(DescribeError::Missing),
@@ -146,6 +171,7 @@ impl Target for LambdaTarget {
 /// The server's description. Its ARN may carry another qualifier or none; the mapping's counts. What it leaves out is
 /// presumed.
 fn described_function(answer: GetFunctionConfigurationOutput, presumed: &Function) -> Function {
+    let timeout = timeout_of(&answer).unwrap_or(presumed.timeout);
     let qualifier = presumed.arn.splitn(ARN_PARTS + 1, ':').nth(ARN_PARTS);
     let arn = answer.function_arn.map_or_else(
         || presumed.arn.clone(),
@@ -154,12 +180,7 @@ fn described_function(answer: GetFunctionConfigurationOutput, presumed: &Functio
             unqualified.chain(qualifier).collect::<Vec<_>>().join(":")
         },
     );
-    let seconds = answer.timeout.and_then(|seconds| u64::try_from(seconds).ok());
-    Function {
-        arn,
-        timeout: seconds.map_or(presumed.timeout, Duration::from_secs),
-        role_arn: answer.role.unwrap_or_else(|| presumed.role_arn.clone()),
-    }
+    Function { arn, timeout, role_arn: answer.role.unwrap_or_else(|| presumed.role_arn.clone()) }
 }
 
 /// Why a function was not described.

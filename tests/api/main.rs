@@ -38,6 +38,7 @@ mod mappings;
 #[allow(dead_code)] // the contract suite uses the rest
 #[path = "../support/memory_store.rs"]
 mod memory_store;
+mod premises;
 #[path = "../support/signing.rs"]
 mod signing;
 mod tags;

@@ -143,6 +143,43 @@ async fn a_filter_test_that_makes_no_sense_is_refused() {
     }
 }
 
+/// `docs/semantics.md` 1.7: constraints come before everything that takes more than the request to know.
+#[tokio::test]
+async fn a_change_that_breaks_a_constraint_is_told_so_before_its_mapping_is_looked_for() {
+    let daemon = Daemon::start().await;
+    let running = daemon.json("POST", LAMBDA, &stream_mapping()).await.1["UUID"].as_str().unwrap().to_owned();
+    for uuid in [running.as_str(), "6f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d", "nonsense"] {
+        for (change, member) in [
+            (json!({"BatchSize": 10_001}), "batchSize"),
+            (json!({"FunctionName": "a b"}), "functionName"),
+            (json!({"EventSourceArn": "nonsense"}), "eventSourceArn"),
+        ] {
+            let page = daemon.send("PUT", &format!("{LAMBDA}{uuid}"), &change.to_string()).await;
+            assert!(
+                page.head.contains("\r\nx-amzn-errortype: ValidationException\r\n"),
+                "{uuid} {change}: {}",
+                page.head
+            );
+            assert!(page.body.contains(&format!("at '{member}' failed")), "{}", page.body);
+        }
+        let broken = daemon.send("PUT", &format!("{LAMBDA}{uuid}"), "{").await;
+        assert!(broken.head.contains("InvalidRequestContentException"), "{uuid}: {}", broken.head);
+    }
+}
+
+/// `docs/semantics.md` 1.9 and 9 (invariant 20): tags are changed elsewhere; none at all ask for nothing.
+#[tokio::test]
+async fn an_update_with_empty_tags_changes_no_tag() {
+    let daemon = Daemon::start().await;
+    let uuid = daemon.settled(&merged(queue(), &json!({"Tags": {"team": "blue"}}))).await;
+
+    let (status, answer) = daemon.json("PUT", &format!("{LAMBDA}{uuid}"), &json!({"Tags": {}, "BatchSize": 5})).await;
+
+    assert_eq!((status, &answer["BatchSize"]), (202, &json!(5)));
+    let kept = daemon.control().list().remove(0).document.tags.unwrap();
+    assert_eq!(kept.get("team").map(String::as_str), Some("blue"));
+}
+
 /// `docs/semantics.md` 1.3, 1.9: kept and shown, cleared by an empty list.
 #[tokio::test]
 async fn a_metrics_config_is_shown_until_it_is_cleared() {
@@ -448,7 +485,7 @@ impl Daemon {
     }
 
     /// Makes a mapping and returns its UUID once it is in no transition.
-    async fn settled(&self, document: &Value) -> String {
+    pub(crate) async fn settled(&self, document: &Value) -> String {
         let (status, made) = self.json("POST", LAMBDA, document).await;
         assert_eq!(status, 202, "{document}: {made}");
         let uuid = made["UUID"].as_str().unwrap().to_owned();

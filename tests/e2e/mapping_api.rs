@@ -68,6 +68,66 @@ async fn the_aws_cli_is_told_that_a_pattern_is_invalid() {
     }
 }
 
+/// `docs/semantics.md` 1.7: as real servers tell it.
+#[tokio::test]
+async fn the_aws_cli_is_told_what_is_not_there() {
+    let (server, function) = (servers::ministack(), Function::start());
+    let queue = Queue::standard(&server, VISIBILITY).await;
+    let on_server = || Installation::new().with_sqs(&server).with_kinesis(&server).with_dynamodb_streams(&server);
+    let daemon = on_server().with_function(&function).start().await;
+    let prefix = |service| format!("arn:aws:{service}:us-east-1:000000000000:");
+    let stream = format!("{}stream/nowhere", prefix("kinesis"));
+    let table = format!("{}table/nowhere/stream/2026-01-31T09:30:00.000", prefix("dynamodb"));
+    let create = async |daemon: &Daemon, source: &str, more: &[&str]| {
+        let create = ["create-event-source-mapping", "--event-source-arn", source, "--function-name", "worker"];
+        aws(daemon, &[&create, more].concat()).await.2
+    };
+
+    let no_queue = create(&daemon, &format!("{}nowhere", prefix("sqs")), &[]).await;
+    assert!(
+        no_queue.contains("NonExistentQueue. SQS Error Message: The specified queue does not exist."),
+        "{no_queue}"
+    );
+    let no_stream = create(&daemon, &stream, STARTING).await;
+    assert!(no_stream.contains(&format!("Stream not found: {stream}")), "{no_stream}");
+    let no_table = create(&daemon, &table, STARTING).await;
+    assert!(no_table.contains(&format!("Stream not found: {table}")), "{no_table}");
+
+    function.set_timeout(60);
+    let short = create(&daemon, &queue.arn, &[]).await;
+    assert!(short.contains("Queue visibility timeout: 5 seconds is less than Function timeout: 60 seconds"), "{short}");
+    function.hide_configuration();
+    let unknown = create(&daemon, &queue.arn, &["--no-enabled"]).await;
+    assert_eq!(unknown, "", "a server that does not describe functions refuses none");
+    assert!(daemon.printed().contains("the server does not describe functions: it may not exist"));
+
+    let without = on_server().with_variable("AWS_ENDPOINT_URL_LAMBDA", &server.url).start().await;
+    let no_function = create(&without, &queue.arn, &[]).await;
+    assert!(no_function.contains("Function does not exist"), "{no_function}");
+}
+
+/// Off loopback it would be the same: where secrets are given they are asked for.
+#[tokio::test]
+async fn the_aws_cli_signs_what_a_guarded_listener_asks_for() {
+    let function = Function::start();
+    let queue = Queue::standard(&servers::ministack(), VISIBILITY).await;
+    let installation = Installation::new().with_sqs(&servers::ministack()).with_function(&function);
+    let guarded = |secret| {
+        let installation = installation.clone().with_variable("ESMD_ACCESS_KEY_ID", "test");
+        installation.with_variable("ESMD_SECRET_ACCESS_KEY", secret)
+    };
+    let create = ["create-event-source-mapping", "--event-source-arn", &queue.arn, "--function-name", "worker"];
+
+    let mut daemon = guarded("test").start().await;
+    let made = succeed(&daemon, &create).await;
+    change_tags(&daemon, made["EventSourceMappingArn"].as_str().unwrap()).await;
+    daemon.terminate().await;
+    let daemon = guarded("another").start().await;
+    let refused = aws(&daemon, &["list-event-source-mappings"]).await.2;
+
+    assert!(refused.contains("(InvalidSignatureException)"), "{refused}");
+}
+
 /// The life of a mapping. `send` takes one record of each key.
 async fn manage(source: &str, starting: &[&str], mut send: impl AsyncFnMut(Vec<Entry>)) {
     let (server, function) = (servers::ministack(), Function::start());

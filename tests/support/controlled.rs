@@ -4,16 +4,19 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use esmd::clock::Clock;
 use esmd::config::LoadedFile;
 use esmd::config::environment::Environment;
+use esmd::control::premises::{InspectionScope, Premises, Unmet};
 use esmd::control::{Control, Controller, Surroundings};
 use esmd::engine::{Board, Engine, Shared};
+use esmd::mapping::EventSourceMapping;
 use esmd::source::Source;
 use esmd::store::StateStore;
+use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -31,6 +34,34 @@ pub struct Outside {
     pub sources: BTreeMap<String, Arc<dyn Source>>,
     pub target: FakeTarget,
     pub store: Arc<MemoryStore>,
+    pub premises: FakePremises,
+}
+
+/// Functions and sources as a test says they are: all there, until it says otherwise.
+#[derive(Clone, Default)]
+pub struct FakePremises {
+    unmet: Arc<Mutex<Option<Unmet>>>,
+    asked: Arc<Mutex<Vec<InspectionScope>>>,
+}
+
+impl FakePremises {
+    /// From now on every inspection ends like this.
+    pub fn answer(&self, unmet: Option<Unmet>) {
+        *self.unmet.lock().unwrap() = unmet;
+    }
+
+    /// What was inspected since this was asked before.
+    pub fn asked(&self) -> Vec<InspectionScope> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+}
+
+impl Premises for FakePremises {
+    fn inspect<'a>(&'a self, _: &'a EventSourceMapping, scope: InspectionScope) -> BoxFuture<'a, Result<(), Unmet>> {
+        self.asked.lock().unwrap().push(scope);
+        let unmet = self.unmet.lock().unwrap().clone();
+        Box::pin(std::future::ready(unmet.map_or(Ok(()), Err)))
+    }
 }
 
 /// One process's life.
@@ -44,7 +75,7 @@ pub struct Controlled {
 impl Outside {
     pub fn new(clock: Clock) -> Self {
         let target = FakeTarget::new(clock.clone());
-        Self { clock, sources: BTreeMap::new(), target, store: Arc::default() }
+        Self { clock, sources: BTreeMap::new(), target, store: Arc::default(), premises: FakePremises::default() }
     }
 
     pub fn with_source(mut self, arn: &str, source: impl Source + 'static) -> Self {
@@ -82,6 +113,7 @@ impl Outside {
             clock: self.clock.clone(),
             board: shared.board.clone(),
             environment: environment(),
+            premises: Arc::new(self.premises.clone()),
             new_uuid: Box::new(move || {
                 number += 1;
                 Uuid::from_u128(number)

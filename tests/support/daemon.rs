@@ -18,7 +18,9 @@ use super::function::Function;
 use super::servers::Server;
 use super::{http, ports};
 
-/// What a daemon is started with, again and again: its directory, configuration and environment.
+/// What a daemon is started with, again and again: its directory, configuration and environment. Cloning shares the
+/// directory.
+#[derive(Clone)]
 pub struct Installation {
     directory: Arc<TempDir>,
     environment: Vec<(String, String)>,

@@ -5,6 +5,7 @@
 //! back unstarted (`docs/semantics.md` 4.3, 4.6). Knows nothing of batches: what it receives is the core's to combine.
 
 mod errors;
+pub mod facts;
 mod settle;
 
 use std::collections::HashMap;
