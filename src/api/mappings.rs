@@ -108,7 +108,7 @@ async fn list(State(mappings): State<Mappings>, Query(query): Query<BTreeMap<Str
     });
     let shown: Vec<MappingView> = matching.by_ref().take(size).collect();
     let next_marker = matching.next().and(shown.last()).map(|last| last.uuid.to_string());
-    let event_source_mappings = shown.into_iter().map(|view| mappings.configuration(view)).collect();
+    let event_source_mappings = shown.into_iter().map(|view| mappings.configuration(view).as_listed()).collect();
     Ok(success(StatusCode::OK, &Page { event_source_mappings, next_marker }))
 }
 

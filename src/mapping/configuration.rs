@@ -173,6 +173,13 @@ impl EventSourceMappingConfiguration {
         }
     }
 
+    /// The same in a list, which does not show criteria that a key encrypts (`docs/semantics.md` 1.12).
+    #[must_use]
+    pub fn as_listed(self) -> Self {
+        let filter_criteria = self.filter_criteria.filter(|_| self.kms_key_arn.is_none());
+        Self { filter_criteria, ..self }
+    }
+
     /// The same on esmd's own routes.
     #[must_use]
     pub fn with_own_members(self, document: &MappingDocument, facts: OwnFacts) -> Self {
@@ -239,6 +246,34 @@ mod tests {
         assert_eq!(answer["LastModified"], 1_760_700_041.314);
     }
 
+    /// `docs/semantics.md` 1.5 and 9 (invariant 9): nothing is read and written again.
+    #[test]
+    fn a_filters_pattern_is_shown_byte_for_byte() {
+        let pattern = "{ \"body\":{\"a\" : [ 1.0,\"\\u00e4\" ]}}\n";
+        let shown = configuration(json!({"FilterCriteria": {"Filters": [{"Pattern": pattern}]}}));
+        let shown = serde_json::to_value(shown.as_listed()).expect("plain data");
+        assert_eq!(shown["FilterCriteria"]["Filters"][0]["Pattern"], pattern);
+    }
+
+    /// `docs/semantics.md` 1.12 and 9 (invariant 27)
+    #[test]
+    fn criteria_that_a_key_encrypts_are_shown_but_not_listed() {
+        let key = "arn:aws:kms:eu-west-1:111111111111:key/6f1c2d34";
+        let document = json!({"KMSKeyArn": key, "FilterCriteria": {"Filters": [{"Pattern": "{}"}]}});
+        let shown = configuration(document);
+        assert!(shown.filter_criteria.is_some());
+        let listed = shown.as_listed();
+        assert_eq!((listed.filter_criteria, listed.kms_key_arn.as_deref()), (None, Some(key)));
+    }
+
+    /// The answer about a queue's mapping with more in its document, whether or not that is carried out yet.
+    fn configuration(more: Value) -> EventSourceMappingConfiguration {
+        let plain = json!({"EventSourceArn": "arn:aws:sqs:eu-west-1:111111111111:orders", "FunctionName": "worker"});
+        let read = |document| serde_json::from_value::<MappingDocument>(document).expect("a document");
+        let mapping = EventSourceMapping::from_document(&read(plain.clone()), &scope()).expect("a valid one");
+        EventSourceMappingConfiguration::new(&read(plain).changed_by(read(more)), &mapping, facts())
+    }
+
     /// Placeholders of the recording match anything.
     fn assert_as_recorded(name: &str, document: Value) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -257,15 +292,21 @@ mod tests {
 
     fn answer(document: Value) -> Value {
         let document: MappingDocument = serde_json::from_value(document).expect("a document");
-        let scope = Scope { region: None, custom_endpoint: true, now: Timestamp::UNIX_EPOCH };
-        let mapping = EventSourceMapping::from_document(&document, &scope).expect("a valid one");
-        let facts = Facts {
+        let mapping = EventSourceMapping::from_document(&document, &scope()).expect("a valid one");
+        serde_json::to_value(EventSourceMappingConfiguration::new(&document, &mapping, facts())).expect("plain data")
+    }
+
+    fn scope() -> Scope {
+        Scope { region: None, custom_endpoint: true, now: Timestamp::UNIX_EPOCH }
+    }
+
+    fn facts() -> Facts {
+        Facts {
             uuid: "6f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d".to_owned(),
             region: "eu-west-1".to_owned(),
             state: MappingState::Creating,
             last_modified: Timestamp::from_millisecond(1_760_700_041_314).expect("in range"),
             last_processing_result: "No records processed".to_owned(),
-        };
-        serde_json::to_value(EventSourceMappingConfiguration::new(&document, &mapping, facts)).expect("plain data")
+        }
     }
 }
