@@ -49,6 +49,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     (MAPPING_INFO, Unit::Count, "1, with what the mapping reads and invokes"),
     (MAPPING_ENABLED, Unit::Count, "1 if the mapping is enabled, else 0"),
     (STALLED, Unit::Count, "1 if a shard lags, settles nothing and has no reason to wait, else 0"),
+    (CONCURRENCY_LIMIT, Unit::Count, "Batches that may be at the target at a time now"),
     (INVOCATIONS_IN_FLIGHT, Unit::Count, "Batches at the target now"),
     (ITERATOR_AGE, Unit::Seconds, "Age of the oldest unsettled record, or how far behind the tip reading is"),
     (LAST_PROGRESS, Unit::Seconds, "When an invocation last settled records of the shard, in seconds since the epoch"),
@@ -88,6 +89,7 @@ const MAPPING_INFO: &str = "esmd_mapping_info";
 const MAPPING_ENABLED: &str = "esmd_mapping_enabled";
 const STALLED: &str = "esmd_stalled";
 const INVOCATIONS_IN_FLIGHT: &str = "esmd_inflight_invocations";
+const CONCURRENCY_LIMIT: &str = "esmd_concurrency_limit";
 const ITERATOR_AGE: &str = "esmd_shard_iterator_age_seconds";
 const LAST_PROGRESS: &str = "esmd_shard_last_progress_timestamp_seconds";
 const ATTEMPTS: &str = "esmd_shard_attempts";
@@ -358,6 +360,7 @@ impl ShardMetrics {
         gauge!(ITERATOR_AGE, &self.labels).set(age.as_secs_f64());
         gauge!(ATTEMPTS, &self.labels).set(f64::from(status.attempts));
         gauge!(SETTLED_RANGES, &self.labels).set(status.settled_ranges as f64);
+        gauge!(CONCURRENCY_LIMIT, &self.labels).set(status.lanes as f64);
         gauge!(INVOCATIONS_IN_FLIGHT, &self.labels).set(status.invoking as f64);
         if let Some(last_progress) = last_progress {
             gauge!(LAST_PROGRESS, &self.labels).set(last_progress.as_millis() as f64 / 1e3);

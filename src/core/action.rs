@@ -59,4 +59,6 @@ pub enum Wakeup {
     Window,
     /// The lease of an unstarted message ends.
     LeaseEnd,
+    /// A queue has one lane more, and all others are busy.
+    Scaling,
 }

@@ -20,6 +20,7 @@ use super::window::WindowState;
 impl Consumer {
     /// An invocation ended. `answer` is what a failure record would tell of it, if it counted as an attempt.
     pub fn handle_outcome(&mut self, now: Timestamp, id: BatchId, outcome: &Outcome, answer: Option<Arc<Answer>>) {
+        self.scale_by_outcome(now, outcome);
         let lane = self.lanes.iter().position(|lane| lane.invokes(id)).expect("an outcome belongs to an invocation");
         let mut work = self.lanes[lane].take().expect("an invoking lane has a batch");
         work.was_invoked = true;

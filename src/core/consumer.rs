@@ -16,6 +16,7 @@ use super::batching_window::BatchingWindow;
 use super::checkpoint::Checkpoint;
 use super::lane::{Lane, Next, Work};
 use super::record::{Origin, Received, Record};
+use super::scaling::Scaling;
 use super::settings::{Kind, Settings};
 use super::settlement::Settlement;
 use super::visibility::Visibility;
@@ -27,7 +28,10 @@ use super::window::{WindowBounds, WindowCall, Windows};
 pub struct Consumer {
     pub(super) settings: Settings,
     pub(super) backlog: Backlog,
+    /// Those in use, and idle ones between them. Others are made when a batch is cut.
     pub(super) lanes: Vec<Lane>,
+    /// How many lanes a queue has now; `None`: as many as its settings say.
+    pub(super) scaling: Option<Scaling>,
     pub(super) progress: Progress,
     pub(super) actions: VecDeque<Action>,
     window: BatchingWindow,
@@ -58,7 +62,8 @@ impl Consumer {
         Self {
             settings,
             backlog: Backlog::default(),
-            lanes: std::iter::repeat_with(Lane::default).take(settings.lanes).collect(),
+            lanes: Vec::new(),
+            scaling: settings.queue.scaling.map(|scaling| Scaling::new(scaling, settings.lanes)),
             progress: match settings.kind {
                 Kind::Queue => Progress::Queue(Visibility::default()),
                 Kind::Stream => Progress::Stream(Watermark::new(checkpoint, first)),
@@ -89,6 +94,7 @@ impl Consumer {
                 self.windows.reach_tip(received.asked_at);
             }
         }
+        self.scale_by_receive(now, &received);
         for (place, record) in received.records.into_iter().enumerate() {
             let is_filtered = received.filtered.binary_search(&place).is_ok();
             self.take_in(now, if is_filtered { record.without_key() } else { record }, is_filtered);
@@ -151,7 +157,8 @@ impl Consumer {
             Progress::Queue(visibility) => visibility.next_end(),
             Progress::Stream(_) => None,
         };
-        [(backoff, Wakeup::Backoff), (window, Wakeup::Window), (lease_end, Wakeup::LeaseEnd)]
+        let lane = self.next_lane_at();
+        [(backoff, Wakeup::Backoff), (window, Wakeup::Window), (lease_end, Wakeup::LeaseEnd), (lane, Wakeup::Scaling)]
             .into_iter()
             .filter_map(|(at, wakeup)| Some((at?, wakeup)))
             .min()
@@ -196,12 +203,14 @@ impl Consumer {
 
     /// Does everything that is possible or due now.
     pub(super) fn advance(&mut self, now: Timestamp) {
+        self.scale_by_time(now);
         self.let_go_expired(now);
         if !self.draining {
             self.retry_due(now);
             self.cut_due(now);
         }
-        let idle = self.idle_lanes() == self.lanes.len();
+        self.forget_idle_lanes();
+        let idle = self.lanes.is_empty();
         if let Progress::Stream(watermark) = &mut self.progress
             && self.ended
             && idle
@@ -232,11 +241,11 @@ impl Consumer {
 
     fn cut_due(&mut self, now: Timestamp) {
         self.update_window(now);
-        while let Some(index) = self.lanes.iter().position(Lane::is_idle) {
+        while self.idle_lanes() > 0 {
             if let Some(call) = self.due_final_call() {
-                if self.idle_lanes() == self.lanes.len() {
-                    let batch = Batch::final_call(self.name_batch(), call);
-                    self.go_on(now, index, Work::new(batch));
+                if self.busy_lanes() == 0 {
+                    let (lane, batch) = (self.find_idle_lane(), Batch::final_call(self.name_batch(), call));
+                    self.go_on(now, lane, Work::new(batch));
                 }
                 break;
             }
@@ -245,6 +254,7 @@ impl Consumer {
             if !self.is_cut_due(limits, window) {
                 break;
             }
+            let index = self.find_idle_lane();
             let entries = self.backlog.cut(limits);
             let mut batch = Batch::new(self.name_batch(), entries);
             batch.window = window.map(|bounds| self.windows.call(bounds));
@@ -257,7 +267,7 @@ impl Consumer {
     /// With one lane the window begins when its invocation is over; with several, others may still run
     /// (`docs/semantics.md` 6.5).
     fn update_window(&mut self, now: Timestamp) {
-        if self.lanes.len() > 1 || self.idle_lanes() > 0 {
+        if self.settings.lanes > 1 || self.idle_lanes() > 0 {
             self.window.update(now, self.backlog.free_keys() > 0, self.next_order);
         }
     }
@@ -316,7 +326,8 @@ impl Consumer {
         self.window.ends_at().is_some() && !self.draining && self.idle_lanes() > 0 && self.due_final_call().is_none()
     }
 
+    /// Lanes that may take a batch now.
     pub(super) fn idle_lanes(&self) -> usize {
-        self.lanes.iter().filter(|lane| lane.is_idle()).count()
+        self.lanes_now().saturating_sub(self.busy_lanes())
     }
 }

@@ -167,6 +167,8 @@ pub struct Received {
     pub asked_at: Timestamp,
     /// The shard is closed and these are its last records.
     pub ended: bool,
+    /// It brought about as many as were asked for, so more may wait. Of a queue only, whose lanes follow it.
+    pub is_full: bool,
     /// The source began at its oldest record, and why: positions before the last one are not repetitions.
     pub reset: Option<PositionReset>,
 }

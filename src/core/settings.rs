@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::mapping::{EventSourceMapping, Retries, SourceSettings};
+use super::scaling::ScalingSettings;
+use crate::mapping::{EventSourceMapping, Pollers, QueueSettings, Retries, SourceSettings};
 
 /// How a consumer batches and how many batches it has in flight.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub retry: RetrySettings,
     /// Whether a queue's messages that no filter let through are left to others instead of deleted.
     pub keeps_filtered: bool,
+    /// What only a queue has.
+    pub queue: QueueRules,
     /// Seed of the back-off's jitter.
     pub seed: u64,
 }
@@ -41,6 +44,13 @@ pub struct RetrySettings {
     pub bisect: bool,
 }
 
+/// What holds for a queue's consumer alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueRules {
+    /// How its lanes follow what is received; `None`: it has all of them at any time.
+    pub scaling: Option<ScalingSettings>,
+}
+
 /// The kind of source decides three things: a failed batch is retried or left, settling moves the watermark or
 /// deletes, and only a stream is read ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,23 +65,67 @@ impl Settings {
     /// The settings of a mapping's consumers. `batch_bytes`, `retention` and `seed` are the fields of these names.
     #[must_use]
     pub fn of(mapping: &EventSourceMapping, batch_bytes: usize, retention: Option<Duration>, seed: u64) -> Self {
-        let (kind, lanes, retry, tumbling_window) = match &mapping.source {
+        let (kind, lanes, retry, tumbling_window, queue) = match &mapping.source {
             SourceSettings::Queue(queue) => {
-                (Kind::Queue, queue.maximum_concurrency.unwrap_or(QUEUE_CONCURRENCY), RetrySettings::default(), None)
+                let (lanes, scaling) = scaling(queue, !mapping.reports_failures);
+                (Kind::Queue, lanes, RetrySettings::default(), None, QueueRules { scaling: Some(scaling) })
             }
             SourceSettings::Stream(stream) => {
                 let Retries { maximum_attempts, maximum_record_age, bisect } = stream.retries;
                 let attempts_max = maximum_attempts.map(|retries| retries + 1);
                 let retry = RetrySettings { attempts_max, age_max: maximum_record_age, retention, bisect };
-                (Kind::Stream, stream.parallelization_factor, retry, stream.tumbling_window)
+                let lanes = small(stream.parallelization_factor);
+                (Kind::Stream, lanes, retry, stream.tumbling_window, QueueRules::default())
             }
         };
-        let lanes = usize::try_from(lanes).expect("at most 1,000 lanes");
         let (batch_size, window) = (mapping.batching.size, mapping.batching.window);
         let keeps_filtered = mapping.esmd.keep_filtered;
-        Self { kind, lanes, batch_size, window, tumbling_window, batch_bytes, retry, keeps_filtered, seed }
+        Self { kind, lanes, batch_size, window, tumbling_window, batch_bytes, retry, keeps_filtered, queue, seed }
     }
 }
 
-/// Concurrent invocations of a queue without `MaximumConcurrency`: where AWS begins (`docs/semantics.md` 4.1).
-const QUEUE_CONCURRENCY: u32 = 5;
+/// A queue's most lanes, and how many of them it has when (`docs/semantics.md` 4.1).
+fn scaling(queue: &QueueSettings, falls_on_failure: bool) -> (usize, ScalingSettings) {
+    match queue.pollers {
+        Some(Pollers { minimum, maximum }) => {
+            let scaling = ScalingSettings {
+                idle: small(minimum) * LANES_PER_POLLER,
+                per_minute: POLLERS_LANES_PER_MINUTE,
+                receives_idle: small(minimum),
+                lanes_per_receive: LANES_PER_POLLER,
+                receive_interval: POLLER_INTERVAL,
+                falls_on_failure,
+            };
+            (small(maximum) * LANES_PER_POLLER, scaling)
+        }
+        None => {
+            let lanes = queue.maximum_concurrency.map_or(LANES_MAX, small);
+            let scaling = ScalingSettings {
+                idle: lanes.min(LANES_IDLE),
+                per_minute: LANES_PER_MINUTE,
+                receives_idle: RECEIVES_IDLE,
+                lanes_per_receive: 1,
+                receive_interval: Duration::ZERO,
+                falls_on_failure,
+            };
+            (lanes, scaling)
+        }
+    }
+}
+
+fn small(number: u32) -> usize {
+    usize::try_from(number).expect("a number of lanes is small")
+}
+
+/// A queue's lanes without `MaximumConcurrency`.
+const LANES_MAX: usize = 1_250;
+const LANES_IDLE: usize = 5;
+const LANES_PER_MINUTE: u32 = 300;
+/// An idle queue costs this many long polls at a time.
+const RECEIVES_IDLE: usize = 2;
+
+/// Of provisioned mode.
+const LANES_PER_POLLER: usize = 10;
+const POLLERS_LANES_PER_MINUTE: u32 = 1_000;
+/// A poller asks ten times a second at most.
+const POLLER_INTERVAL: Duration = Duration::from_millis(100);

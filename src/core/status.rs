@@ -14,6 +14,12 @@ pub struct Status {
     pub waiting: usize,
     /// Records taken and not yet settled, left or let go; the waiting ones included.
     pub unsettled: usize,
+    /// Batches that may be in flight now.
+    pub lanes: usize,
+    /// The target is away, and a single message at a time is received to find out when it is back.
+    pub probes: bool,
+    /// Receives at a time that are worth their call.
+    pub receives: usize,
     /// Batches at the target.
     pub invoking: usize,
     /// Batches that wait to be invoked or discarded again.
@@ -57,10 +63,11 @@ impl Consumer {
         match &self.progress {
             Progress::Queue(visibility) => {
                 let idle = self.idle_lanes();
-                if waiting.bytes >= idle * BYTES_PER_LANE {
+                if waiting.bytes >= idle * BYTES_PER_LANE || visibility.bytes() >= QUEUE_BYTES_MAX {
                     return 0;
                 }
-                (idle * self.settings.batch_size).saturating_sub(waiting.records + visibility.settling())
+                let batch = if self.probes() { 1 } else { self.settings.batch_size };
+                (idle * batch).saturating_sub(waiting.records + visibility.settling())
             }
             Progress::Stream(watermark) => {
                 let held_bytes: usize = self.lanes.iter().map(Lane::bytes).sum();
@@ -90,7 +97,7 @@ impl Consumer {
     /// Whether it holds nothing and will not begin anything: its shard ended, or it was drained.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let idle = self.idle_lanes() == self.lanes.len();
+        let idle = self.busy_lanes() == 0;
         match &self.progress {
             Progress::Queue(visibility) => self.draining && idle && visibility.held() == 0,
             Progress::Stream(watermark) => {
@@ -121,6 +128,9 @@ impl Consumer {
         Status {
             waiting: self.backlog.waiting().records,
             unsettled: self.unsettled(),
+            lanes: self.lanes_now(),
+            probes: self.probes(),
+            receives: self.receives(),
             invoking: self.lanes.iter().filter(|lane| matches!(lane, Lane::Invoking(_))).count(),
             discarding: self.lanes.iter().filter(|lane| matches!(lane, Lane::Discarding(..))).count(),
             backing_off: self.lanes.iter().filter(|lane| lane.due_at().is_some()).count(),
@@ -153,6 +163,9 @@ fn back_off(lane: &Lane) -> Option<BackOff> {
 
 /// A stream is read ahead by at least this many records.
 const PAGE_RECORDS: usize = 1_000;
+
+/// A queue's messages together, or 1,250 lanes would hold gigabytes.
+const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Two payloads of 6 MiB: one in the lane, one for its next batch.
 const BYTES_PER_LANE: usize = 12 * 1024 * 1024;

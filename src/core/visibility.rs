@@ -19,6 +19,7 @@ pub(super) struct Visibility {
     /// Lease ends of unstarted messages, soonest first.
     unstarted: BTreeSet<(Timestamp, Order)>,
     settling: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -48,6 +49,7 @@ impl Visibility {
         let before = self.by_id.insert(Arc::clone(id), entry.order);
         assert!(before.is_none(), "a held message is not a second record");
         self.unstarted.insert((receipt.ends_at, entry.order));
+        self.bytes += entry.bytes();
         let held = Held { entry: Arc::clone(entry), receipt: receipt.clone(), place: Place::Unstarted };
         self.held.insert(entry.order, held);
     }
@@ -107,6 +109,7 @@ impl Visibility {
             unreachable!("a queue's record is a message")
         };
         self.by_id.remove(id);
+        self.bytes -= held.entry.bytes();
         self.unstarted.remove(&(held.receipt.ends_at, order));
         self.settling -= usize::from(held.place == Place::Settling);
     }
@@ -134,6 +137,11 @@ impl Visibility {
 
     pub(super) fn held(&self) -> usize {
         self.held.len()
+    }
+
+    /// Bytes of all that is held.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// When the oldest held message was sent.

@@ -101,12 +101,6 @@ impl ConsumerTask {
         pulse: Pulse,
     ) -> Self {
         let Surroundings { clock, source, store, metrics, board, reporting, settings, .. } = &surroundings;
-        let (receivers, empty_receive) = match settings.kind {
-            Kind::Queue => (QUEUE_RECEIVERS, QUEUE_EMPTY_RECEIVE),
-            Kind::Stream => (1, Duration::ZERO), // its receiver keeps the source's pace
-        };
-        let open = || surroundings.open(&lease.shard, checkpoint);
-        let receivers = std::iter::repeat_with(open).take(receivers).collect();
         let events = Events::new(&lease.shard, &surroundings.source_arn);
         let mut settings = Settings { seed: seed_of(settings.seed, &lease), ..*settings };
         if settings.tumbling_window.is_some() {
@@ -117,8 +111,8 @@ impl ConsumerTask {
             receiving: Receiving::new(
                 Arc::clone(source),
                 lease.shard.clone(),
-                receivers,
-                empty_receive,
+                surroundings.opener(&lease.shard, checkpoint),
+                &settings,
                 settings.seed,
                 stop.clone(),
             ),
@@ -221,7 +215,7 @@ impl ConsumerTask {
             return;
         }
         let receive_max = self.surroundings.source.receive_max();
-        while self.receiving.has_rest() {
+        while self.receiving.running() < self.consumer.receives() {
             let room = self.consumer.capacity().saturating_sub(self.receiving.asked());
             if room == 0 {
                 return;
@@ -385,8 +379,4 @@ fn unwind(joined: Result<Invoked, tokio::task::JoinError>) -> Invoked {
     }
 }
 
-/// Receives of one queue at a time; an idle queue costs this many long polls.
-const QUEUE_RECEIVERS: usize = 2;
-/// What an empty long poll takes at least.
-const QUEUE_EMPTY_RECEIVE: Duration = Duration::from_secs(1);
 const REPORT_EVERY: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use tracing::debug;
 
 use super::consumer_task::Surroundings;
+use super::receiving::Open;
 use crate::clock::Clock;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::{Origin, Received, ShardId};
@@ -17,13 +18,17 @@ use crate::log_limit::LogLimit;
 use crate::source::{Receiver, SourceError};
 
 impl Surroundings {
-    /// Opens a reader of one shard, filtered if the mapping has filters.
-    pub(super) fn open(&self, shard: &ShardId, from: &Checkpoint) -> Box<dyn Receiver> {
-        let receiver = self.source.open(shard, from);
-        match &self.filter {
-            Some(filter) => Box::new(FilteringReceiver::new(receiver, Arc::clone(filter), self.clock.clone())),
-            None => receiver,
-        }
+    /// Opens readers of one shard that begin after the checkpoint, filtered if the mapping has filters.
+    pub(super) fn opener(&self, shard: &ShardId, from: &Checkpoint) -> Open {
+        let (source, shard, from) = (Arc::clone(&self.source), shard.clone(), from.clone());
+        let (filter, clock) = (self.filter.clone(), self.clock.clone());
+        Box::new(move || {
+            let receiver = source.open(&shard, &from);
+            match &filter {
+                Some(filter) => Box::new(FilteringReceiver::new(receiver, Arc::clone(filter), clock.clone())),
+                None => receiver,
+            }
+        })
     }
 }
 

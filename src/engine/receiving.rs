@@ -14,18 +14,22 @@ use tracing::warn;
 use crate::clock::spread;
 use crate::core::Timestamp;
 use crate::core::record::{Received, ShardId};
+use crate::core::settings::{Kind, Settings};
 use crate::source::{Receiver, Source, SourceError};
 
 /// Receivers at rest and at work.
 pub(super) struct Receiving {
     source: Arc<dyn Source>,
     shard: ShardId,
-    resting: Vec<Box<dyn Receiver>>,
+    open: Open,
+    resting: Vec<Resting>,
     running: FuturesUnordered<BoxFuture<'static, Finished>>,
     /// Records that running receives may bring.
     asked: usize,
     /// A receive that brought nothing is over no sooner than this: servers exist that never wait.
     empty_receive: Duration,
+    /// What lies between the beginnings of one receiver's receives, at least.
+    interval: Duration,
     failures_in_a_row: u32,
     wait: Duration,
     /// Receivers that fail together must not ask again together.
@@ -34,8 +38,17 @@ pub(super) struct Receiving {
     stop: CancellationToken,
 }
 
-struct Finished {
+/// Opens one more receiver of the shard.
+pub(super) type Open = Box<dyn Fn() -> Box<dyn Receiver> + Send>;
+
+/// A receiver that asks no earlier than this.
+struct Resting {
     receiver: Box<dyn Receiver>,
+    until: Instant,
+}
+
+struct Finished {
+    rest: Resting,
     asked: usize,
     /// `None`: stopped before the source was asked.
     result: Option<Result<Received, SourceError>>,
@@ -46,18 +59,25 @@ impl Receiving {
     pub(super) fn new(
         source: Arc<dyn Source>,
         shard: ShardId,
-        receivers: Vec<Box<dyn Receiver>>,
-        empty_receive: Duration,
+        open: Open,
+        settings: &Settings,
         seed: u64,
         stop: CancellationToken,
     ) -> Self {
+        let empty_receive = match settings.kind {
+            Kind::Queue => QUEUE_EMPTY_RECEIVE,
+            Kind::Stream => Duration::ZERO, // its receiver keeps the source's pace
+        };
+        let interval = settings.queue.scaling.map_or(Duration::ZERO, |scaling| scaling.receive_interval);
         Self {
             source,
             shard,
-            resting: receivers,
+            open,
+            resting: Vec::new(),
             running: FuturesUnordered::new(),
             asked: 0,
             empty_receive,
+            interval,
             failures_in_a_row: 0,
             wait: Duration::ZERO,
             seed,
@@ -74,9 +94,9 @@ impl Receiving {
         self.running.is_empty()
     }
 
-    /// Whether another receive could start.
-    pub(super) fn has_rest(&self) -> bool {
-        !self.resting.is_empty()
+    /// How many receives run.
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
     }
 
     /// How long the next receive waits first.
@@ -86,16 +106,22 @@ impl Receiving {
 
     /// Starts one more receive of at most `max` records, after a wait if the last one failed.
     pub(super) fn start(&mut self, now: Timestamp, max: usize) {
-        let Some(mut receiver) = self.resting.pop() else { return };
-        let (wait, empty_receive, stop) = (self.wait, self.empty_receive, self.stop.clone());
+        let open = || Resting { receiver: (self.open)(), until: Instant::now() };
+        let mut rest = self.resting.pop().unwrap_or_else(open);
+        let wait = self.wait.max(rest.until.saturating_duration_since(Instant::now()));
+        let (empty_receive, interval, stop) = (self.empty_receive, self.interval, self.stop.clone());
         let (source, shard) = (Arc::clone(&self.source), self.shard.clone());
         self.asked += max;
         self.running.push(Box::pin(async move {
             if !wait.is_zero() && stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                return Finished { receiver, asked: max, result: None };
+                return Finished { rest, asked: max, result: None };
             }
             let began = Instant::now();
-            let mut result = receiver.receive(max).await;
+            rest.until = began + interval;
+            let mut result = rest.receiver.receive(max).await;
+            if let Ok(received) = &mut result {
+                received.is_full = received.records.len() * FULL_PARTS >= max;
+            }
             match &result {
                 Ok(received) if received.records.is_empty() && !received.ended => {
                     stop.run_until_cancelled(tokio::time::sleep_until(began + empty_receive)).await;
@@ -107,7 +133,7 @@ impl Receiving {
                 _ => {}
             }
             let result = result.map(|received| Received { asked_at: now, ..received });
-            Finished { receiver, asked: max, result: Some(result) }
+            Finished { rest, asked: max, result: Some(result) }
         }));
     }
 
@@ -115,7 +141,7 @@ impl Receiving {
     /// runs.
     pub(super) async fn next(&mut self) -> Option<Result<Received, SourceError>> {
         let Some(finished) = self.running.next().await else { return std::future::pending().await };
-        self.resting.push(finished.receiver);
+        self.resting.push(finished.rest);
         self.asked -= finished.asked;
         match &finished.result {
             Some(Err(error)) => {
@@ -142,3 +168,9 @@ impl Receiving {
 async fn is_gone(source: &dyn Source, shard: &ShardId) -> bool {
     source.shards().await.is_ok_and(|listed| !listed.is_empty() && listed.iter().all(|other| other.id != *shard))
 }
+
+/// What an empty long poll of a queue takes at least.
+const QUEUE_EMPTY_RECEIVE: Duration = Duration::from_secs(1);
+/// A receive is full if it brings one of so many parts of what was asked for: a standard queue often brings less than
+/// it has.
+const FULL_PARTS: usize = 2;

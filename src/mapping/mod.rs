@@ -63,8 +63,19 @@ pub struct QueueSettings {
     pub arn: SourceArn,
     /// Whether message groups keep their order: the queue's name ends in `.fifo`.
     pub fifo: bool,
-    /// Most invocations at a time, 2–1,000; `None`: esmd's own default.
+    /// Most invocations at a time, 2–1,000; `None`: 1,250.
     pub maximum_concurrency: Option<u32>,
+    /// Provisioned mode, which excludes a maximum of invocations.
+    pub pollers: Option<Pollers>,
+}
+
+/// A queue's dedicated pollers (`docs/semantics.md` 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pollers {
+    /// Held at any time, 2–200.
+    pub minimum: u32,
+    /// Never more than these: `minimum`–2,000.
+    pub maximum: u32,
 }
 
 /// A stream's settings.

@@ -13,7 +13,7 @@ use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
 use esmd::core::outcome::Outcome;
 use esmd::core::record::{OrderingKey, Origin, Position, Received, Record, SequenceNumber};
-use esmd::core::settings::{Kind, RetrySettings, Settings};
+use esmd::core::settings::{Kind, QueueRules, RetrySettings, Settings};
 
 const RECORDS: usize = 1_000_000;
 const PAGE: usize = 1_000;
@@ -92,6 +92,9 @@ fn settings(lanes: usize, batch_size: usize) -> Settings {
         window: std::time::Duration::ZERO,
         batch_bytes: 6 << 20,
         retry: RetrySettings::default(),
+        tumbling_window: None,
+        keeps_filtered: false,
+        queue: QueueRules::default(),
         seed: 1,
     }
 }

@@ -21,6 +21,7 @@ mod queues;
 mod reload;
 mod reshard;
 mod retries;
+mod scaling;
 mod streams;
 mod trouble;
 mod watchdog;

@@ -13,7 +13,7 @@ use esmd::engine::{Board, CutOff, Desired, Engine, Shared};
 use esmd::mapping::on_failure::{OnFailure, Undeliverable};
 use esmd::mapping::state::MappingState;
 use esmd::mapping::{
-    Batching, EsmdSettings, EventSourceMapping, QueueSettings as MappingOfQueue, Retries, SourceSettings,
+    Batching, EsmdSettings, EventSourceMapping, Pollers, QueueSettings as MappingOfQueue, Retries, SourceSettings,
     StartingPosition, StreamKind, StreamSettings,
 };
 use esmd::source::Source;
@@ -117,7 +117,7 @@ impl World<FakeQueue> {
         let wait = Duration::from_secs(2);
         let source = FakeQueue::new(clock.clone(), &arn, QueueSettings { fifo, visibility, wait });
         let arn = arn.parse().unwrap();
-        let settings = SourceSettings::Queue(MappingOfQueue { arn, fifo, maximum_concurrency: None });
+        let settings = SourceSettings::Queue(MappingOfQueue { arn, fifo, maximum_concurrency: None, pollers: None });
         Self::new(clock, source, settings).await
     }
 
@@ -125,6 +125,20 @@ impl World<FakeQueue> {
         let SourceSettings::Queue(queue) = &mut self.mapping.source else { unreachable!() };
         queue.maximum_concurrency = Some(lanes);
         self
+    }
+
+    pub fn with_pollers(mut self, minimum: u32, maximum: u32) -> Self {
+        let SourceSettings::Queue(queue) = &mut self.mapping.source else { unreachable!() };
+        queue.pollers = Some(Pollers { minimum, maximum });
+        self
+    }
+
+    /// Sends one message per number; each group of a FIFO queue gets every so many.
+    pub fn send(&self, numbers: std::ops::Range<usize>, groups: usize) {
+        for number in numbers {
+            let group = format!("group-{}", number % groups);
+            self.source.send(&number.to_string(), self.source.is_fifo().then_some(&group));
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use esmd::core::outcome::Outcome;
 use esmd::core::record::Received;
 use esmd::core::settings::{Kind, Settings};
 use esmd::core::settlement::Settlement;
+use esmd::core::status::Status;
 use item::{Item, Key, NEVER};
 use lane::{Lane, Part, State};
 
@@ -28,6 +29,10 @@ pub struct Model {
     /// Oldest first.
     waiting: Vec<Item>,
     lanes: Vec<Lane>,
+    /// How many lanes there may be now, and whether they only probe, as the consumer says: `core::scaling` has tests of
+    /// its own.
+    lanes_now: usize,
+    probes: bool,
     /// Messages that the queue is told about.
     settling: Vec<Settling>,
     /// Since when an incomplete batch waits.
@@ -69,6 +74,8 @@ impl Model {
             settings,
             waiting: Vec::new(),
             lanes: Vec::new(),
+            lanes_now: settings.lanes,
+            probes: false,
             settling: Vec::new(),
             window_since: None,
             ended: false,
@@ -153,7 +160,15 @@ impl Model {
         }
     }
 
-    /// After each input, before the first action.
+    /// After each input, before all else.
+    pub fn scale(&mut self, status: Status) {
+        let Settings { lanes, queue, .. } = self.settings;
+        assert!((1..=lanes).contains(&status.lanes), "invariant 54: {} lanes of {lanes}", status.lanes);
+        assert!(queue.scaling.is_some() || status.lanes == lanes, "invariant 67: only a queue scales");
+        (self.lanes_now, self.probes) = (status.lanes, status.probes);
+    }
+
+    /// Before the first action.
     pub fn pass_time(&mut self, now: Timestamp) {
         self.let_go_expired(now);
         self.turn_window(now);
@@ -395,7 +410,7 @@ impl Model {
     }
 
     fn idle(&self) -> usize {
-        self.settings.lanes - self.lanes.len()
+        self.lanes_now.saturating_sub(self.lanes.len())
     }
 
     fn free(&self) -> impl Iterator<Item = &Item> {

@@ -5,7 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use esmd::core::outcome::{Failure, Outage, Outcome};
-use esmd::core::settings::{Kind, RetrySettings, Settings};
+use esmd::core::scaling::ScalingSettings;
+use esmd::core::settings::{Kind, QueueRules, RetrySettings, Settings};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -119,8 +120,8 @@ fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
     let batch_bytes = prop_oneof![20..200_usize, Just(6 * MEBIBYTE)];
     // What is left at the head of a FIFO queue's group locks the group, so nobody gets what is behind it.
     let keeps_filtered = prop::bool::weighted(if source == SourceKind::StandardQueue { 0.3 } else { 0.0 });
-    (lanes, 1..=20_usize, window, batch_bytes, retry(kind), keeps_filtered, any::<u64>()).prop_map(
-        move |(lanes, batch_size, window, batch_bytes, retry, keeps_filtered, seed)| Settings {
+    (lanes, 1..=20_usize, window, batch_bytes, retry(kind), keeps_filtered, queue_rules(kind), any::<u64>()).prop_map(
+        move |(lanes, batch_size, window, batch_bytes, retry, keeps_filtered, queue, seed)| Settings {
             kind,
             lanes,
             batch_size,
@@ -129,9 +130,24 @@ fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
             batch_bytes,
             retry,
             keeps_filtered,
+            queue: QueueRules {
+                scaling: queue.scaling.map(|scaling| ScalingSettings { idle: scaling.idle.min(lanes), ..scaling }),
+            },
             seed,
         },
     )
+}
+
+/// Half of the queues scale.
+fn queue_rules(kind: Kind) -> BoxedStrategy<QueueRules> {
+    if kind == Kind::Stream {
+        return Just(QueueRules::default()).boxed();
+    }
+    let scaling = (1..=5_usize, 1..1_000_u32, any::<bool>()).prop_map(|(idle, per_minute, falls_on_failure)| {
+        let receive_interval = Duration::ZERO;
+        ScalingSettings { idle, per_minute, receives_idle: 2, lanes_per_receive: 1, receive_interval, falls_on_failure }
+    });
+    option::of(scaling).prop_map(|scaling| QueueRules { scaling }).boxed()
 }
 
 /// Limits are the mapping's and the source's, and only a stream has them.

@@ -11,7 +11,7 @@ use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
 use esmd::core::outcome::{Answer, Failure, Outage, Outcome};
 use esmd::core::record::{OrderingKey, Origin, Received, Record};
-use esmd::core::settings::{Kind, RetrySettings, Settings};
+use esmd::core::settings::{Kind, QueueRules, RetrySettings, Settings};
 
 use super::source::{names, position};
 
@@ -425,6 +425,7 @@ impl Shard {
             batch_bytes: 1_000_000,
             retry,
             keeps_filtered: false,
+            queue: QueueRules::default(),
             seed: 7,
         };
         Self { consumer: Consumer::new(settings, Checkpoint::at(UpTo::TrimHorizon)), now: START }

@@ -9,7 +9,7 @@ use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
 use esmd::core::outcome::{Failure, Outcome};
 use esmd::core::record::{OrderingKey, Origin, Receipt, Received, Record};
-use esmd::core::settings::{Kind, RetrySettings, Settings};
+use esmd::core::settings::{Kind, QueueRules, RetrySettings, Settings};
 
 use super::source::{names, position};
 
@@ -221,6 +221,7 @@ fn settings(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Se
         batch_bytes: BATCH_BYTES,
         retry,
         keeps_filtered: false,
+        queue: QueueRules::default(),
         seed: 0,
     }
 }

@@ -12,7 +12,7 @@ use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
 use esmd::core::outcome::{Answer, Failure, Outcome};
 use esmd::core::record::{OrderingKey, Origin, Received, Record, ShardId};
-use esmd::core::settings::{Kind, RetrySettings, Settings};
+use esmd::core::settings::{Kind, QueueRules, RetrySettings, Settings};
 use esmd::core::window::{WindowCall, WindowState};
 use esmd::event::window::Events;
 use esmd::event::{ELEMENT_BYTES_MAX, PAYLOAD_BYTES_MAX};
@@ -602,6 +602,7 @@ fn settings() -> Settings {
         batch_bytes: 1_000_000,
         retry: RetrySettings::default(),
         keeps_filtered: false,
+        queue: QueueRules::default(),
         seed: 7,
     }
 }

@@ -108,7 +108,8 @@ impl World {
         if most == 0 {
             return;
         }
-        let received = self.source.receive(self.now, most, repeated, least);
+        let mut received = self.source.receive(self.now, most, repeated, least);
+        received.is_full = received.records.len() == most;
         self.model.receive(self.now, &received);
         self.consumer.handle_received(self.now, received);
         self.after_input();
@@ -193,6 +194,7 @@ impl World {
 
     /// Empties the actions, then checks all that must hold between two inputs.
     fn after_input(&mut self) {
+        self.model.scale(self.consumer.status());
         self.model.pass_time(self.now);
         while let Some(action) = self.consumer.poll_action() {
             match action {

@@ -23,6 +23,7 @@ pub struct Plan {
     pub is_pushed: bool,
     /// The mapping's filter; `None`: it has none.
     pub sieve: Option<Sieve>,
+    /// Of a queue 0: without a maximum.
     pub lanes: u32,
     pub batch_size: usize,
     pub window: Duration,
@@ -122,6 +123,12 @@ impl Sieve {
         let never = pattern("no number".to_owned());
         let patterns: Vec<_> = self.digits.iter().map(|digit| pattern(digit.to_string())).chain([never]).collect();
         RecordFilter::compile(source, patterns.iter().map(String::as_str)).expect("they are patterns")
+    }
+}
+
+impl Plan {
+    pub fn maximum_concurrency(&self) -> Option<u32> {
+        (self.lanes > 0).then_some(self.lanes)
     }
 }
 

@@ -86,7 +86,8 @@ impl World {
                     queue.set_redrive(*receives_max);
                 }
                 let arn = arn.parse().unwrap();
-                let source = MappingOfQueue { arn, fifo: *fifo, maximum_concurrency: Some(plan.lanes) };
+                let maximum_concurrency = plan.maximum_concurrency();
+                let source = MappingOfQueue { arn, fifo: *fifo, maximum_concurrency, pollers: None };
                 let oracle = Oracle::of_queue(queue.clone(), trace.clone(), resets);
                 (Feed::Queue(queue), oracle, SourceSettings::Queue(source))
             }

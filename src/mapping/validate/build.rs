@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::members::Kind;
 use crate::filter::RecordFilter;
 use crate::mapping::arn::{FunctionName, SourceArn};
-use crate::mapping::document::{EsmdDocument, MappingDocument};
+use crate::mapping::document::{EsmdDocument, MappingDocument, ProvisionedPollerConfig};
 use crate::mapping::on_failure::OnFailure;
 use crate::mapping::{
-    Batching, EsmdSettings, EventSourceMapping, QueueSettings, Retries, SourceSettings, StartingPosition,
+    Batching, EsmdSettings, EventSourceMapping, Pollers, QueueSettings, Retries, SourceSettings, StartingPosition,
     StreamSettings,
 };
 
@@ -28,6 +28,7 @@ pub(super) fn build(
             arn,
             fifo: kind == Kind::Fifo,
             maximum_concurrency: scaling.and_then(|scaling| scaling.maximum_concurrency).map(within_bounds),
+            pollers: document.provisioned_poller_config.as_ref().and_then(build_pollers),
         }),
         Kind::Stream(kind) => SourceSettings::Stream(StreamSettings {
             arn,
@@ -77,9 +78,21 @@ fn build_esmd(document: &EsmdDocument) -> EsmdSettings {
     }
 }
 
+/// A config without numbers asks for no pollers (`docs/semantics.md` 1.9).
+fn build_pollers(config: &ProvisionedPollerConfig) -> Option<Pollers> {
+    let ProvisionedPollerConfig { minimum_pollers, maximum_pollers, .. } = *config;
+    if minimum_pollers.is_none() && maximum_pollers.is_none() {
+        return None;
+    }
+    let minimum = minimum_pollers.map_or(POLLERS_MIN_DEFAULT, within_bounds);
+    Some(Pollers { minimum, maximum: maximum_pollers.map_or(POLLERS_MAX_DEFAULT, within_bounds) })
+}
+
 fn within_bounds<N: TryFrom<i64>>(number: i64) -> N {
     N::try_from(number).ok().expect("the bounds of the member fit its type")
 }
 
+const POLLERS_MIN_DEFAULT: u32 = 2;
+const POLLERS_MAX_DEFAULT: u32 = 200;
 const QUEUE_BATCH_SIZE_DEFAULT: usize = 10;
 const STREAM_BATCH_SIZE_DEFAULT: usize = 100;

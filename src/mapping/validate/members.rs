@@ -78,8 +78,8 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::other("BisectBatchOnFunctionError", STREAMS),
     Member::other("DestinationConfig.OnSuccess.Destination", STREAMS).never_on_success(),
     Member::other("DestinationConfig.OnFailure.Destination", STREAMS),
-    Member::number("ProvisionedPollerConfig.MinimumPollers", QUEUES, 1, 200).later(),
-    Member::number("ProvisionedPollerConfig.MaximumPollers", QUEUES, 1, 2_000).later(),
+    Member::number("ProvisionedPollerConfig.MinimumPollers", QUEUES, 1, 200),
+    Member::number("ProvisionedPollerConfig.MaximumPollers", QUEUES, 1, 2_000),
     Member::other("ProvisionedPollerConfig.PollerGroupName", QUEUES).later(),
     Member::other("KMSKeyArn", ALL).values(Values::KeyArn).later(),
     Member::other("MetricsConfig.Metrics", ALL)

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::mapping::document::{FIELDS, Field, Shape};
 use crate::mapping::on_failure::{OnFailure, Undeliverable};
-use crate::mapping::{Batching, EsmdSettings, QueueSettings, Retries, StartingPosition};
+use crate::mapping::{Batching, EsmdSettings, Pollers, QueueSettings, Retries, StartingPosition};
 
 /// `docs/semantics.md` 0
 #[test]
@@ -53,6 +53,21 @@ fn every_honoured_member_reaches_the_mapping() {
     assert_eq!(mapping.esmd.stall_after, Duration::from_secs(90));
     let SourceSettings::Queue(settings) = mapping.source else { panic!("a queue's settings") };
     assert_eq!(settings.maximum_concurrency, Some(1_000));
+}
+
+/// `docs/semantics.md` 0 and 1.9
+#[test]
+fn pollers_have_awss_defaults_once_one_number_is_given() {
+    for (config, expected) in [
+        (json!({"MinimumPollers": 5, "MaximumPollers": 7}), Some(Pollers { minimum: 5, maximum: 7 })),
+        (json!({"MinimumPollers": 5}), Some(Pollers { minimum: 5, maximum: 200 })),
+        (json!({"MaximumPollers": 7}), Some(Pollers { minimum: 2, maximum: 7 })),
+        (json!({}), None),
+    ] {
+        let mapping = validate(queue(json!({"ProvisionedPollerConfig": config}))).expect("nothing is wrong");
+        let SourceSettings::Queue(settings) = mapping.source else { panic!("a queue's settings") };
+        assert_eq!(settings.pollers, expected);
+    }
 }
 
 /// `docs/semantics.md` 0
@@ -364,9 +379,9 @@ fn what_comes_in_a_later_version_is_refused_by_name() {
         assert_refused(stream(members), field, &format!("{field} is not supported yet by this version of esmd"));
     }
     assert_refused(
-        queue(json!({"ProvisionedPollerConfig": {"MinimumPollers": 2}})),
-        "ProvisionedPollerConfig.MinimumPollers",
-        "ProvisionedPollerConfig.MinimumPollers is not supported yet by this version of esmd",
+        queue(json!({"ProvisionedPollerConfig": {"MinimumPollers": 2, "PollerGroupName": "ours"}})),
+        "ProvisionedPollerConfig.PollerGroupName",
+        "ProvisionedPollerConfig.PollerGroupName is not supported yet by this version of esmd",
     );
 }
 
@@ -636,8 +651,11 @@ fn assert_within_limits(mapping: &EventSourceMapping, document: &MappingDocument
             }
         }
     }
-    if let SourceSettings::Queue(QueueSettings { maximum_concurrency: Some(most), .. }) = mapping.source {
-        assert!((2..=1_000).contains(&most));
+    if let SourceSettings::Queue(queue) = &mapping.source {
+        assert!(queue.maximum_concurrency.is_none_or(|most| queue.pollers.is_none() && (2..=1_000).contains(&most)));
+        assert!(queue.pollers.is_none_or(|Pollers { minimum, maximum }| {
+            (2..=200).contains(&minimum) && (minimum..=2_000).contains(&maximum)
+        }));
     }
     if let Some(timeout) = mapping.esmd.function_timeout {
         assert!((1..=900).contains(&timeout.as_secs()));

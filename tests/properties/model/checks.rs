@@ -140,7 +140,8 @@ impl Model {
         let (room, held, bytes, budget) = match kind {
             Kind::Queue => {
                 let held = self.waiting.len() + self.settling.len();
-                (self.idle() * batch_size, held, waiting, self.idle() * BYTES_PER_LANE)
+                let batch = if self.probes { 1 } else { batch_size };
+                (self.idle() * batch, held, waiting, self.idle() * BYTES_PER_LANE)
             }
             Kind::Stream => {
                 let in_lanes: usize = self.lanes.iter().flat_map(Lane::items).map(|item| item.bytes).sum();

@@ -57,6 +57,8 @@ struct State {
     receives_max: Option<u32>,
     /// The bodies that went to the dead-letter queue.
     dead: Vec<String>,
+    /// Receives that began.
+    asked: usize,
     /// Every receipt handle that was ever given, with its message.
     receipts: BTreeMap<Arc<str>, u64>,
     receive_faults: Faults,
@@ -188,7 +190,13 @@ impl FakeQueue {
         lock(&self.state).silent = silent;
     }
 
+    /// How many receives began so far.
+    pub fn asked(&self) -> usize {
+        lock(&self.state).asked
+    }
+
     async fn receive(&self, max: usize) -> Result<Received, SourceError> {
+        lock(&self.state).asked += 1;
         if lock(&self.state).silent {
             return std::future::pending().await;
         }

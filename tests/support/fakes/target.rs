@@ -108,11 +108,16 @@ impl Answer {
     }
 
     pub fn throttle() -> Self {
-        Self::of(Reply::Refused {
-            status: 429,
-            code: "TooManyRequestsException".to_owned(),
-            message: "Rate exceeded".to_owned(),
-        })
+        Self::refuse(429, "TooManyRequestsException")
+    }
+
+    pub fn refuse(status: u16, code: &str) -> Self {
+        Self::of(Reply::Refused { status, code: code.to_owned(), message: "no".to_owned() })
+    }
+
+    /// Nobody listens where the target should be.
+    pub fn refuse_connection() -> Self {
+        Self::of(Reply::Unreachable { message: "connection refused".to_owned() })
     }
 
     /// The payload is larger than the target takes.
