@@ -32,6 +32,8 @@ const COUNTERS: &[(&str, &str)] = &[
     (RECORDS_DELETED, "Messages deleted from the queue after they were processed or filtered"),
     (RECORDS_RETURNED, "Messages given back to the queue without having been invoked"),
     (RECORDS_LET_GO, "Messages let go, because their lease ended before they were invoked"),
+    (LEASES_EXTENDED, "Leases of messages that were extended"),
+    (LEASE_EXTENSION_FAILURES, "Leases of messages that could not be extended, each try counted"),
     (SETTLEMENT_FAILURES, "Messages that were not settled: the queue refused, or the lease ended"),
     (MAPPING_WAITS, "Times that a mapping or a shard had to wait, by reason"),
     (INVOCATIONS, "Invocations, by outcome and reason"),
@@ -73,6 +75,8 @@ const DESTINATION_FAILURES: &str = "esmd_destination_failures_total";
 const RECORDS_DELETED: &str = "esmd_records_deleted_total";
 const RECORDS_RETURNED: &str = "esmd_records_returned_total";
 const RECORDS_LET_GO: &str = "esmd_records_let_go_total";
+const LEASES_EXTENDED: &str = "esmd_leases_extended_total";
+const LEASE_EXTENSION_FAILURES: &str = "esmd_lease_extension_failures_total";
 const MAPPING_WAITS: &str = "esmd_mapping_waits_total";
 const SETTLEMENT_FAILURES: &str = "esmd_settlement_failures_total";
 const INVOCATIONS: &str = "esmd_invocations_total";
@@ -314,6 +318,12 @@ impl MappingMetrics {
     /// A message was not deleted or taken back: the queue refused, or the lease ended.
     pub fn settlement_failed(&self) {
         self.settlement_failures.increment(1);
+    }
+
+    /// A queue answered whether a message's lease is longer now.
+    pub fn extended(&self, confirmed: bool) {
+        let name = if confirmed { LEASES_EXTENDED } else { LEASE_EXTENSION_FAILURES };
+        counter!(name, "mapping" => self.mapping.clone()).increment(1);
     }
 
     /// The leases of messages ended before they were invoked.

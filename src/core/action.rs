@@ -2,7 +2,7 @@
 
 use super::Timestamp;
 use super::batch::Batch;
-use super::settlement::Settlement;
+use super::settlement::{Extension, Settlement};
 
 /// What the shell has to do. The order of actions is the order in which they are to be started.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub enum Action {
     },
     /// Tell the queue, try again while the lease lives, and report by [`super::consumer::Consumer::handle_settled`].
     Settle(Settlement),
+    /// Ask the queue for these leases, once, and report each by [`super::consumer::Consumer::handle_extended`].
+    Extend(Vec<Extension>),
 }
 
 /// Why records of a stream are given up (`docs/semantics.md` 6.6).
@@ -59,6 +61,8 @@ pub enum Wakeup {
     Window,
     /// The lease of an unstarted message ends.
     LeaseEnd,
+    /// A lease is to be extended.
+    Heartbeat,
     /// A queue has one lane more, and all others are busy.
     Scaling,
 }

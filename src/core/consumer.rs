@@ -65,7 +65,7 @@ impl Consumer {
             lanes: Vec::new(),
             scaling: settings.queue.scaling.map(|scaling| Scaling::new(scaling, settings.lanes)),
             progress: match settings.kind {
-                Kind::Queue => Progress::Queue(Visibility::default()),
+                Kind::Queue => Progress::Queue(Visibility::new(settings.queue.extends_visibility)),
                 Kind::Stream => Progress::Stream(Watermark::new(checkpoint, first)),
             },
             actions: VecDeque::new(),
@@ -153,15 +153,21 @@ impl Consumer {
     pub fn poll_timeout(&self) -> Option<(Timestamp, Wakeup)> {
         let backoff = self.lanes.iter().filter_map(Lane::due_at).min();
         let window = self.window.ends_at().filter(|_| self.gathers());
-        let lease_end = match &self.progress {
-            Progress::Queue(visibility) => visibility.next_end(),
-            Progress::Stream(_) => None,
+        let (lease_end, heartbeat) = match &self.progress {
+            Progress::Queue(visibility) => (visibility.next_end(), visibility.next_extension()),
+            Progress::Stream(_) => (None, None),
         };
         let lane = self.next_lane_at();
-        [(backoff, Wakeup::Backoff), (window, Wakeup::Window), (lease_end, Wakeup::LeaseEnd), (lane, Wakeup::Scaling)]
-            .into_iter()
-            .filter_map(|(at, wakeup)| Some((at?, wakeup)))
-            .min()
+        [
+            (backoff, Wakeup::Backoff),
+            (window, Wakeup::Window),
+            (lease_end, Wakeup::LeaseEnd),
+            (heartbeat, Wakeup::Heartbeat),
+            (lane, Wakeup::Scaling),
+        ]
+        .into_iter()
+        .filter_map(|(at, wakeup)| Some((at?, wakeup)))
+        .min()
     }
 }
 
@@ -183,12 +189,12 @@ impl Consumer {
                 self.backlog.push(Arc::new(Entry { order, record }));
             }
             (Progress::Queue(visibility), Origin::Message { id, receipt }) => {
-                if visibility.renew(id, receipt) {
+                if visibility.renew(now, id, receipt) {
                     return;
                 }
                 self.next_order = order.next();
                 let entry = Arc::new(Entry { order, record });
-                visibility.hold(&entry);
+                visibility.hold(now, &entry);
                 if self.draining {
                     return self.hand_back(now, &[entry]);
                 }
@@ -205,6 +211,7 @@ impl Consumer {
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.scale_by_time(now);
         self.let_go_expired(now);
+        self.extend_due(now);
         if !self.draining {
             self.retry_due(now);
             self.cut_due(now);

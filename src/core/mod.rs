@@ -10,6 +10,7 @@ mod batching_window;
 pub mod checkpoint;
 pub mod consumer;
 mod filtered;
+mod heartbeat;
 mod lane;
 mod lanes;
 pub mod outcome;

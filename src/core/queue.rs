@@ -10,10 +10,25 @@ use super::action::Action;
 use super::batch::{Batch, Entry, Order};
 use super::consumer::{Consumer, Progress};
 use super::record::OrderingKey;
-use super::settlement::Settlement;
+use super::settlement::{Extended, Extension, Settlement};
 use super::visibility::{Place, Visibility};
 
 impl Consumer {
+    /// The queue answered an extension. Until it confirms, the lease ends when it would have ended.
+    pub fn handle_extended(&mut self, now: Timestamp, extension: &Extension, extended: Extended) {
+        self.visibility().on_extended(now, extension, extended);
+        self.advance(now);
+    }
+
+    /// Asks for longer leases of what is held, as far as it is time to.
+    pub(super) fn extend_due(&mut self, now: Timestamp) {
+        let Progress::Queue(visibility) = &mut self.progress else { return };
+        let extensions = visibility.take_extensions(now);
+        if !extensions.is_empty() {
+            self.actions.push_back(Action::Extend(extensions));
+        }
+    }
+
     /// The message is done; its key stays busy until the queue confirms.
     pub(super) fn delete(&mut self, order: Order) {
         let visibility = self.visibility();

@@ -49,6 +49,8 @@ pub struct RetrySettings {
 pub struct QueueRules {
     /// How its lanes follow what is received; `None`: it has all of them at any time.
     pub scaling: Option<ScalingSettings>,
+    /// Whether the leases of what is held are extended until it is settled.
+    pub extends_visibility: bool,
 }
 
 /// The kind of source decides three things: a failed batch is retried or left, settling moves the watermark or
@@ -68,7 +70,9 @@ impl Settings {
         let (kind, lanes, retry, tumbling_window, queue) = match &mapping.source {
             SourceSettings::Queue(queue) => {
                 let (lanes, scaling) = scaling(queue, !mapping.reports_failures);
-                (Kind::Queue, lanes, RetrySettings::default(), None, QueueRules { scaling: Some(scaling) })
+                let extends_visibility = mapping.esmd.extend_visibility;
+                let rules = QueueRules { scaling: Some(scaling), extends_visibility };
+                (Kind::Queue, lanes, RetrySettings::default(), None, rules)
             }
             SourceSettings::Stream(stream) => {
                 let Retries { maximum_attempts, maximum_record_age, bisect } = stream.retries;

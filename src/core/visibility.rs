@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::Timestamp;
 use super::batch::{Entry, Order};
+use super::heartbeat::Heartbeat;
 use super::record::{Origin, Receipt};
-use super::settlement::Handle;
+use super::settlement::{Extended, Extension, Handle};
 
 /// Every message that is held: waiting, in an invocation, or being settled.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Visibility {
     unstarted: BTreeSet<(Timestamp, Order)>,
     settling: usize,
     bytes: usize,
+    /// `None`: leases are left to end.
+    heartbeat: Option<Heartbeat>,
 }
 
 #[derive(Debug)]
@@ -41,8 +44,13 @@ pub(super) enum Place {
 }
 
 impl Visibility {
+    /// Nothing is held yet.
+    pub(super) fn new(extends: bool) -> Self {
+        Self { heartbeat: extends.then(Heartbeat::default), ..Self::default() }
+    }
+
     /// Takes a message that is not held.
-    pub(super) fn hold(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn hold(&mut self, now: Timestamp, entry: &Arc<Entry>) {
         let Origin::Message { id, receipt } = &entry.record.origin else {
             unreachable!("a queue's record is a message")
         };
@@ -50,13 +58,16 @@ impl Visibility {
         assert!(before.is_none(), "a held message is not a second record");
         self.unstarted.insert((receipt.ends_at, entry.order));
         self.bytes += entry.bytes();
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.begin(now, entry.order, receipt.ends_at);
+        }
         let held = Held { entry: Arc::clone(entry), receipt: receipt.clone(), place: Place::Unstarted };
         self.held.insert(entry.order, held);
     }
 
     /// A message was received again while it is held: the held one takes the receipt whose lease ends later, so that
     /// its delete uses the last one (`docs/semantics.md` 4.2). False if it is not held.
-    pub(super) fn renew(&mut self, id: &str, receipt: &Receipt) -> bool {
+    pub(super) fn renew(&mut self, now: Timestamp, id: &str, receipt: &Receipt) -> bool {
         let Some(order) = self.by_id.get(id).copied() else { return false };
         let held = self.held.get_mut(&order).expect("both maps name the same messages");
         if receipt.ends_at < held.receipt.ends_at {
@@ -67,7 +78,45 @@ impl Visibility {
             self.unstarted.insert((receipt.ends_at, order));
         }
         held.receipt = receipt.clone();
+        if let Some(heartbeat) = self.heartbeat.as_mut().filter(|_| held.place != Place::Settling) {
+            heartbeat.begin(now, order, receipt.ends_at);
+        }
         true
+    }
+
+    /// The leases that are to be extended now.
+    pub(super) fn take_extensions(&mut self, now: Timestamp) -> Vec<Extension> {
+        let Some(heartbeat) = &mut self.heartbeat else { return Vec::new() };
+        let due = heartbeat.take_due(now);
+        due.into_iter().map(|(order, by)| Extension { handle: self.handle(order), by }).collect()
+    }
+
+    /// The queue answered. What it says of an older receipt, or of a message that it is told about, is of no use.
+    pub(super) fn on_extended(&mut self, now: Timestamp, extension: &Extension, extended: Extended) {
+        let Some(order) = self.by_id.get(&extension.handle.id).copied() else { return };
+        let held = self.held.get_mut(&order).expect("both maps name the same messages");
+        if held.receipt.handle != extension.handle.receipt || held.place == Place::Settling {
+            return;
+        }
+        let heartbeat = self.heartbeat.as_mut().expect("only a heartbeat extends");
+        match extended {
+            Extended::Until(ends_at) => {
+                heartbeat.extended(now, order, ends_at);
+                let before = held.receipt.ends_at;
+                held.receipt.ends_at = before.max(ends_at);
+                if held.place == Place::Unstarted {
+                    self.unstarted.remove(&(before, order));
+                    self.unstarted.insert((held.receipt.ends_at, order));
+                }
+            }
+            Extended::Refused => heartbeat.end(order),
+            Extended::Failed => heartbeat.failed(now, order),
+        }
+    }
+
+    /// When the next lease is to be extended.
+    pub(super) fn next_extension(&self) -> Option<Timestamp> {
+        self.heartbeat.as_ref().and_then(Heartbeat::next_at)
     }
 
     pub(super) fn place(&mut self, order: Order, place: Place) {
@@ -85,6 +134,9 @@ impl Visibility {
         self.settling += usize::from(place == Place::Settling);
         self.settling -= usize::from(held.place == Place::Settling);
         held.place = place;
+        if let Some(heartbeat) = self.heartbeat.as_mut().filter(|_| place == Place::Settling) {
+            heartbeat.end(order);
+        }
     }
 
     /// The message under its latest receipt.
@@ -110,6 +162,9 @@ impl Visibility {
         };
         self.by_id.remove(id);
         self.bytes -= held.entry.bytes();
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.end(order);
+        }
         self.unstarted.remove(&(held.receipt.ends_at, order));
         self.settling -= usize::from(held.place == Place::Settling);
     }

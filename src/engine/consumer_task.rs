@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 
 use super::board::Board;
 use super::discarding::{Discarding, Reporting};
+use super::extending::Extending;
 use super::invoking::{self, Invoked};
 use super::pulse::{Pulse, Wait};
 use super::receiving::Receiving;
@@ -26,7 +27,7 @@ use crate::core::consumer::Consumer;
 use crate::core::outcome::Outcome;
 use crate::core::record::Received;
 use crate::core::settings::{Kind, Settings};
-use crate::core::settlement::Settlement;
+use crate::core::settlement::{Extended, Extension, Settlement};
 use crate::event::response::Reply;
 use crate::event::window::Events;
 use crate::filter::RecordFilter;
@@ -73,6 +74,7 @@ pub(super) struct ConsumerTask {
     consumer: Consumer,
     receiving: Receiving,
     settling: Settling,
+    extending: Extending,
     saving: Saving,
     discarding: Discarding,
     events: Events,
@@ -117,6 +119,7 @@ impl ConsumerTask {
                 stop.clone(),
             ),
             settling: Settling::new(Arc::clone(source), clock.clone()),
+            extending: Extending::new(Arc::clone(source)),
             saving: Saving::new(Arc::clone(store), lease.clone(), clock.clone()),
             discarding: Discarding::new(
                 lease.clone(),
@@ -162,6 +165,7 @@ impl ConsumerTask {
             let wake = timeout.map_or(report, |at| at.min(report));
             tokio::select! { biased; // local work first, new work last
                 () = self.stop.cancelled(), if !self.draining => self.begin_drain(),
+                extended = self.extending.next() => self.on_extended(&extended), // asked before anything is told later
                 Some(invoked) = self.running.join_next() => self.on_invoked(unwind(invoked)),
                 told = self.settling.next() => self.on_told(told),
                 (batch, delivered) = self.discarding.next() => {
@@ -183,6 +187,7 @@ impl ConsumerTask {
             match action {
                 Action::Invoke { batch, start_before } => self.invoke(batch, start_before),
                 Action::Settle(settlement) => self.settling.push(settlement),
+                Action::Extend(extensions) => self.extending.start(&extensions),
                 Action::Discard { batch, reason } => {
                     if self.discarding.start(&batch, reason) {
                         self.on_discarded(batch.id, true);
@@ -281,6 +286,13 @@ impl ConsumerTask {
                 }
             }
             self.consumer.handle_settled(self.now(), &settlement, confirmed);
+        }
+    }
+
+    fn on_extended(&mut self, extended: &[(Extension, Extended)]) {
+        for (extension, extended) in extended {
+            self.surroundings.metrics.extended(matches!(extended, Extended::Until(_)));
+            self.consumer.handle_extended(self.now(), extension, *extended);
         }
     }
 

@@ -4,6 +4,7 @@
 mod board;
 mod consumer_task;
 mod discarding;
+mod extending;
 mod filtering;
 mod invoking;
 mod mapping_task;

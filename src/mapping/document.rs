@@ -205,6 +205,9 @@ pub struct MetricsConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EsmdDocument {
+    /// Whether the visibility of a queue's messages is extended until they are settled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extend_visibility: Option<bool>,
     /// The function's timeout in seconds, where the Lambda endpoint cannot say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function_timeout: Option<i64>,
@@ -310,6 +313,7 @@ pub const FIELDS: &[Field] = &[
     field(
         "Esmd",
         Shape::Object(&[
+            field("ExtendVisibility", Shape::Boolean),
             field("FunctionTimeout", Shape::Integer),
             field("InvokeIdentityArn", Shape::Text),
             field("OnDestinationFailure", Shape::Text),

@@ -149,6 +149,8 @@ pub struct EsmdSettings {
     pub stall_after: Duration,
     /// Whether a queue's messages that match no filter are left to others instead of deleted.
     pub keep_filtered: bool,
+    /// Whether the leases of a queue's messages are extended until they are settled.
+    pub extend_visibility: bool,
 }
 
 impl Default for EsmdSettings {
@@ -158,6 +160,7 @@ impl Default for EsmdSettings {
             invoke_identity_arn: None,
             stall_after: Duration::from_mins(5),
             keep_filtered: false,
+            extend_visibility: false,
         }
     }
 }

@@ -27,7 +27,7 @@ use futures_util::future::BoxFuture;
 use crate::clock::doubling;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::{Received, ShardId};
-use crate::core::settlement::{Settled, Settlement};
+use crate::core::settlement::{Extended, Extension, Settled, Settlement};
 use crate::core::shards::Shard;
 
 /// Why a source did not do what it was asked. Each variant is something else to do for the caller.
@@ -99,6 +99,11 @@ pub trait Source: Send + Sync {
     /// Tells a queue what became of messages: one answer per settlement, in the same order. Streams have nothing to
     /// tell and answer `Confirmed`.
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>>;
+
+    /// Asks a queue for longer leases, once: one answer per extension, in the same order. Streams have no leases.
+    fn extend(&self, extensions: Vec<Extension>) -> BoxFuture<'_, Vec<Extended>> {
+        Box::pin(std::future::ready(vec![Extended::Refused; extensions.len()]))
+    }
 }
 
 /// Reads one shard in order.

@@ -16,6 +16,7 @@ mod crash;
 mod determinism;
 mod drain;
 mod fan_out;
+mod heartbeat;
 mod mappings;
 mod queues;
 mod reload;

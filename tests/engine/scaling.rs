@@ -165,7 +165,7 @@ async fn a_long_outage_costs_only_the_messages_that_probed() {
     life.drain().await;
 
     let dead = world.source.dead();
-    assert!(dead.len() <= 1_200 / 30 / 3 + 1, "{dead:?}");
+    assert!(dead.len() <= 1_200 / 28 / 2, "{dead:?}: a lease is 28 s, and those of the first batches had one receive");
     assert_eq!(world.target.succeeded().len() + dead.len(), 1_000);
 }
 

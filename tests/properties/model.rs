@@ -17,7 +17,7 @@ use esmd::core::checkpoint::{Checkpoint, PositionRange};
 use esmd::core::outcome::Outcome;
 use esmd::core::record::Received;
 use esmd::core::settings::{Kind, Settings};
-use esmd::core::settlement::Settlement;
+use esmd::core::settlement::{Extended, Extension, Settlement};
 use esmd::core::status::Status;
 use item::{Item, Key, NEVER};
 use lane::{Lane, Part, State};
@@ -35,6 +35,8 @@ pub struct Model {
     probes: bool,
     /// Messages that the queue is told about.
     settling: Vec<Settling>,
+    /// Receipts whose extension is under way.
+    extending: Vec<usize>,
     /// Since when an incomplete batch waits.
     window_since: Option<Timestamp>,
     ended: bool,
@@ -77,6 +79,7 @@ impl Model {
             lanes_now: settings.lanes,
             probes: false,
             settling: Vec::new(),
+            extending: Vec::new(),
             window_since: None,
             ended: false,
             draining: false,
@@ -143,6 +146,16 @@ impl Model {
             _ if told != Some(item.receipt) => self.tell(item, means),
             Means::Delete if !confirmed => self.forget_successors(&item),
             Means::Delete | Means::Return => {}
+        }
+    }
+
+    /// What is said of an older receipt, or of a message that the queue is told about, changes nothing.
+    pub fn end_extension(&mut self, extension: &Extension, extended: Extended) {
+        self.extending.retain(|receipt| *receipt != number(&extension.handle.receipt));
+        let Extended::Until(ends_at) = extended else { return };
+        let unsettled = self.waiting.iter_mut().chain(self.lanes.iter_mut().flat_map(Lane::items_mut));
+        for item in unsettled.filter(|item| item.receipt == number(&extension.handle.receipt)) {
+            item.ends_at = item.ends_at.max(ends_at);
         }
     }
 
@@ -334,6 +347,19 @@ impl Model {
         self.lanes.push(lane);
         self.window_since = None;
         self.turn_window(now);
+    }
+
+    /// Only what is held and not being settled, under its latest receipt, while its lease lives, and once at a time.
+    pub fn extend(&mut self, now: Timestamp, extension: &Extension) {
+        assert!(self.settings.queue.extends_visibility, "nobody asked to extend {extension:?}");
+        let receipt = number(&extension.handle.receipt);
+        let mut unsettled = self.waiting.iter().chain(self.lanes.iter().flat_map(Lane::items));
+        let held = unsettled.find(|item| item.name == number(&extension.handle.id));
+        let Some(held) = held else { panic!("{extension:?} is of a message that is not held, or being settled") };
+        assert_eq!((held.receipt, held.ends_at), (receipt, extension.handle.ends_at), "under its latest receipt");
+        assert!(held.ends_at > now && now + extension.by > held.ends_at, "{extension:?} is of no use at {now:?}");
+        assert!(!self.extending.contains(&receipt), "{extension:?} is under way already");
+        self.extending.push(receipt);
     }
 
     /// No two batches under way have the same name.

@@ -42,6 +42,8 @@ pub enum Operation {
     GiveUp(Pick, bool),
     /// The queue answers one of the settlements under way.
     Settle(Pick, Answer),
+    /// The queue answers one of the extensions under way.
+    Extend(Pick, Answer),
     /// Time passes and nobody looks.
     Wait(Duration),
     /// The consumer is told the time.
@@ -132,13 +134,14 @@ fn settings(source: SourceKind) -> impl Strategy<Value = Settings> {
             keeps_filtered,
             queue: QueueRules {
                 scaling: queue.scaling.map(|scaling| ScalingSettings { idle: scaling.idle.min(lanes), ..scaling }),
+                ..queue
             },
             seed,
         },
     )
 }
 
-/// Half of the queues scale.
+/// Half of the queues scale, half extend leases.
 fn queue_rules(kind: Kind) -> BoxedStrategy<QueueRules> {
     if kind == Kind::Stream {
         return Just(QueueRules::default()).boxed();
@@ -147,7 +150,9 @@ fn queue_rules(kind: Kind) -> BoxedStrategy<QueueRules> {
         let receive_interval = Duration::ZERO;
         ScalingSettings { idle, per_minute, receives_idle: 2, lanes_per_receive: 1, receive_interval, falls_on_failure }
     });
-    option::of(scaling).prop_map(|scaling| QueueRules { scaling }).boxed()
+    (option::of(scaling), any::<bool>())
+        .prop_map(|(scaling, extends_visibility)| QueueRules { scaling, extends_visibility })
+        .boxed()
 }
 
 /// Limits are the mapping's and the source's, and only a stream has them.
@@ -188,7 +193,9 @@ fn settling(source: SourceKind) -> BoxedStrategy<Operation> {
         let give_up = (pick(), delivered).prop_map(|(batch, delivered)| Operation::GiveUp(batch, delivered));
         prop_oneof![2 => give_up, 1 => Just(Operation::Save)].boxed()
     } else {
-        (pick(), answer()).prop_map(|(settlement, answer)| Operation::Settle(settlement, answer)).boxed()
+        let settle = (pick(), answer()).prop_map(|(settlement, answer)| Operation::Settle(settlement, answer));
+        let extend = (pick(), answer()).prop_map(|(extension, answer)| Operation::Extend(extension, answer));
+        prop_oneof![3 => settle, 1 => extend].boxed()
     }
 }
 

@@ -478,7 +478,7 @@ impl Shard {
             match self.next_action() {
                 Action::Invoke { batch, .. } => self.consumer.handle_outcome(self.now, batch.id, &FAILED, None),
                 Action::Discard { batch, reason } => return (batch, reason),
-                Action::Settle(_) => unreachable!("a stream tells nobody"),
+                Action::Settle(_) | Action::Extend(_) => unreachable!("a stream tells nobody"),
             }
         }
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::record::{OrderingKey, Origin, Position, Receipt, Received, Record, SequenceNumber};
-use esmd::core::settlement::{Handle, Settlement};
+use esmd::core::settlement::{Extended, Extension, Handle, Settlement};
 
 use super::operation::{Answer, LARGEST, Pick, Sent, SourceKind};
 
@@ -121,6 +121,18 @@ impl Source {
             Settlement::Return(_) => stored.visible_at = now,
         }
         answer == Answer::Confirmed
+    }
+
+    /// Carries out an extension; the answer may be lost.
+    pub fn extend(&mut self, now: Timestamp, extension: &Extension, answer: Answer) -> Extended {
+        let Extension { handle, by } = extension;
+        let stored = &mut self.records[number(&handle.id)];
+        let is_ours = number(&handle.receipt) == stored.receipt && stored.visible_at > now && !stored.settled;
+        if answer == Answer::Refused || !is_ours {
+            return Extended::Refused;
+        }
+        stored.visible_at = stored.visible_at.max(now + *by + MARGIN);
+        if answer == Answer::Lost { Extended::Failed } else { Extended::Until(now + *by) }
     }
 
     /// Invariants 3 and 61: whatever came before these records with their keys is settled, or in front of them.

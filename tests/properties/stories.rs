@@ -169,7 +169,7 @@ fn filtered_messages_are_deleted_at_once_and_hold_nobody_back() {
         match action {
             Action::Settle(settlement) => deleted.push(settlement),
             Action::Invoke { batch: of_group, .. } => batch = Some((of_group.id, names(of_group.records()))),
-            Action::Discard { .. } => panic!("a queue's messages are not discarded"),
+            Action::Discard { .. } | Action::Extend(_) => panic!("nothing else is done with them"),
         }
     }
     assert_eq!(deleted.iter().map(|delete| delete.handle().id.to_string()).collect::<Vec<_>>(), ["0", "2"]);
@@ -230,7 +230,7 @@ fn settings(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Se
 fn invoked(consumer: &mut Consumer) -> Option<(BatchId, Vec<usize>)> {
     match consumer.poll_action()? {
         Action::Invoke { batch, .. } => Some((batch.id, names(batch.records()))),
-        Action::Settle(_) | Action::Discard { .. } => None,
+        Action::Settle(_) | Action::Extend(_) | Action::Discard { .. } => None,
     }
 }
 

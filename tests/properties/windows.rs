@@ -451,7 +451,7 @@ impl Story {
                     }
                     self.shard.consumer.handle_discarded(self.shard.now, batch.id, true);
                 }
-                Some(Action::Settle(_)) => unreachable!("a stream tells nobody"),
+                Some(Action::Settle(_) | Action::Extend(_)) => unreachable!("a stream tells nobody"),
                 None => return,
             }
         };

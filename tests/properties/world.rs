@@ -12,7 +12,7 @@ use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
 use esmd::core::outcome::Outcome;
 use esmd::core::settings::{Kind, Settings};
-use esmd::core::settlement::Settlement;
+use esmd::core::settlement::{Extension, Settlement};
 
 use super::model::Model;
 use super::operation::{Answer, Case, Operation, Pick, Sent};
@@ -26,6 +26,8 @@ pub struct World {
     model: Model,
     /// Settlements under way.
     settlements: Vec<Settlement>,
+    /// Extensions under way.
+    extensions: Vec<Extension>,
     /// The last checkpoint that was written.
     saved: Checkpoint,
     /// What a receive that runs while a drain begins has asked for.
@@ -61,6 +63,7 @@ impl World {
             consumer: Consumer::new(case.settings, start.clone()),
             model: Model::new(case.settings, &start),
             settlements: Vec::new(),
+            extensions: Vec::new(),
             saved: start,
             asked: 0,
             trace: Vec::new(),
@@ -84,6 +87,12 @@ impl World {
                 let places: Vec<_> = (0..self.settlements.len()).collect();
                 if let Some(place) = pick.of(&places) {
                     self.end_settlement(place, *answer);
+                }
+            }
+            Operation::Extend(pick, answer) => {
+                let places: Vec<_> = (0..self.extensions.len()).collect();
+                if let Some(place) = pick.of(&places) {
+                    self.end_extension(place, *answer);
                 }
             }
             Operation::Wait(duration) => self.now = self.now + *duration,
@@ -158,6 +167,14 @@ impl World {
         self.after_input();
     }
 
+    fn end_extension(&mut self, index: usize, answer: Answer) {
+        let extension = self.extensions.remove(index);
+        let extended = self.source.extend(self.now, &extension, answer);
+        self.model.end_extension(&extension, extended);
+        self.consumer.handle_extended(self.now, &extension, extended);
+        self.after_input();
+    }
+
     fn wake(&mut self) {
         self.consumer.handle_timeout(self.now);
         self.after_input();
@@ -189,6 +206,7 @@ impl World {
             self.consumer = Consumer::new(self.settings, self.saved.clone());
             self.model = Model::new(self.settings, &self.saved);
             self.settlements.clear();
+            self.extensions.clear();
         }
     }
 
@@ -209,6 +227,13 @@ impl World {
                     self.trace.push(format!("discard {} {names:?} {reason:?}", batch.id.number()));
                     self.source.check_order(&names);
                     self.model.discard(self.now, &batch, reason);
+                }
+                Action::Extend(extensions) => {
+                    self.trace.push(format!("{extensions:?}"));
+                    for extension in extensions {
+                        self.model.extend(self.now, &extension);
+                        self.extensions.push(extension);
+                    }
                 }
                 Action::Settle(settlement) => {
                     self.trace.push(format!("{settlement:?}"));

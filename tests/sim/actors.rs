@@ -72,6 +72,12 @@ pub struct Outages {
     pub last: RangeInclusive<Duration>,
 }
 
+/// The target goes away once.
+pub struct TargetOutage {
+    pub begins: Duration,
+    pub last: Duration,
+}
+
 /// The destination is slow, or fails for a while, again and again.
 pub struct Hitches {
     pub every: RangeInclusive<Duration>,
@@ -201,12 +207,17 @@ impl Actor for Operator {
                         (0, _) => mapping.enabled = !mapping.enabled,
                         (1, _) => return false,
                         (2, _) => mapping.batching.size = usize::try_from(size).unwrap(),
-                        (3, SourceSettings::Queue(queue)) => queue.maximum_concurrency = Some(lanes_max.max(2)),
+                        (3, SourceSettings::Queue(queue)) if queue.pollers.is_none() => {
+                            queue.maximum_concurrency = Some(lanes_max.max(2));
+                        }
                         (3, SourceSettings::Stream(stream)) if stream.tumbling_window.is_some() => {
                             stream.tumbling_window = Some(Duration::from_secs(lanes));
                         }
                         (3, SourceSettings::Stream(stream)) => stream.parallelization_factor = lanes_max,
                         (4, SourceSettings::Queue(queue)) if queue.fifo => {}
+                        (5, SourceSettings::Queue(_)) => {
+                            mapping.esmd.extend_visibility = !mapping.esmd.extend_visibility;
+                        }
                         // the function counts what it does not report, so it has to know whether it may
                         (6, SourceSettings::Stream(stream)) if stream.tumbling_window.is_some() => {}
                         (6, _) => mapping.reports_failures = !mapping.reports_failures,
@@ -287,6 +298,17 @@ impl Actor for Outages {
                 world.trace.say(|| format!("{part:?} is back"));
                 world.weather.set_away(part, false);
             }
+        })
+    }
+}
+
+impl Actor for TargetOutage {
+    fn act(self: Box<Self>, world: Arc<World>, _: Random) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            sleep(self.begins).await;
+            world.weather.set_away(Part::Target, true);
+            sleep(self.last).await;
+            world.weather.set_away(Part::Target, false);
         })
     }
 }

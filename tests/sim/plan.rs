@@ -25,6 +25,10 @@ pub struct Plan {
     pub sieve: Option<Sieve>,
     /// Of a queue 0: without a maximum.
     pub lanes: u32,
+    /// Of a queue in provisioned mode, the fewest.
+    pub pollers: Option<u32>,
+    /// Leases are extended.
+    pub heartbeat: bool,
     pub batch_size: usize,
     pub window: Duration,
     /// Length of a stream's tumbling windows.
@@ -44,6 +48,8 @@ pub struct Plan {
     pub stall_after: Duration,
     /// How often a shard may be read in a second.
     pub reads_max: Option<usize>,
+    /// No message goes where its queue sends what fails.
+    pub spares_messages: bool,
     /// Errors that the daemon may log, each by a part of its text.
     pub expects: Vec<&'static str>,
 }
@@ -133,6 +139,23 @@ impl Plan {
 }
 
 impl Habits {
+    /// It always succeeds.
+    pub fn kind() -> Self {
+        let moment = Duration::from_millis(10)..=Duration::from_millis(10);
+        Self {
+            takes: moment.clone(),
+            slows: 0,
+            slow: moment,
+            fails: 0,
+            throttles: 0,
+            blocked: None,
+            poison: 0,
+            poison_stays: false,
+            reports: 0,
+            bloats: 0,
+        }
+    }
+
     pub fn draw(random: &mut Random) -> Self {
         Self {
             takes: Duration::from_millis(1)..=Duration::from_millis(random.spread(5..=4_000)),

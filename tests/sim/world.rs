@@ -10,7 +10,8 @@ use esmd::engine::{Board, CutOff, Desired, Engine, Shared};
 use esmd::mapping::on_failure::OnFailure;
 use esmd::mapping::state::MappingState;
 use esmd::mapping::{
-    Batching, EsmdSettings, EventSourceMapping, QueueSettings as MappingOfQueue, SourceSettings, StreamSettings,
+    Batching, EsmdSettings, EventSourceMapping, Pollers, QueueSettings as MappingOfQueue, SourceSettings,
+    StreamSettings,
 };
 use esmd::source::Source;
 use esmd::store::{LeaseRow, MappingOrigin, StateStore, StoredMapping};
@@ -86,8 +87,9 @@ impl World {
                     queue.set_redrive(*receives_max);
                 }
                 let arn = arn.parse().unwrap();
+                let pollers = plan.pollers.map(|minimum| Pollers { minimum, maximum: minimum + 3 });
                 let maximum_concurrency = plan.maximum_concurrency();
-                let source = MappingOfQueue { arn, fifo: *fifo, maximum_concurrency, pollers: None };
+                let source = MappingOfQueue { arn, fifo: *fifo, maximum_concurrency, pollers };
                 let oracle = Oracle::of_queue(queue.clone(), trace.clone(), resets);
                 (Feed::Queue(queue), oracle, SourceSettings::Queue(source))
             }
@@ -123,6 +125,9 @@ impl World {
         if let Some(sieve) = &plan.sieve {
             oracle.expect_filter(sieve.clone());
         }
+        if plan.spares_messages {
+            oracle.demand_sparing();
+        }
         let mapping = EventSourceMapping {
             source,
             function: "worker".parse().unwrap(),
@@ -136,6 +141,7 @@ impl World {
             esmd: EsmdSettings {
                 stall_after: plan.stall_after,
                 keep_filtered: plan.sieve.as_ref().is_some_and(|sieve| sieve.keeps),
+                extend_visibility: plan.heartbeat,
                 ..EsmdSettings::default()
             },
         };

@@ -2,9 +2,10 @@
 //!
 //! A queue is one endless shard. The lease of a message is counted from the reply that brought it, less a margin, so
 //! what this file calls leased is leased at the server too. The visibility of a message is never changed but to hand it
-//! back unstarted (`docs/semantics.md` 4.3, 4.6). Knows nothing of batches: what it receives is the core's to combine.
+//! back unstarted, or to extend it where the mapping asks for that (`docs/semantics.md` 4.3, 4.6). Knows nothing of batches: what it receives is the core's to combine.
 
 mod errors;
+mod extend;
 pub mod facts;
 mod settle;
 
@@ -24,7 +25,7 @@ use crate::clock::Clock;
 use crate::core::Timestamp;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::{OrderingKey, Origin, Receipt, Received, Record, ShardId};
-use crate::core::settlement::{Settled, Settlement};
+use crate::core::settlement::{Extended, Extension, Settled, Settlement};
 use crate::core::shards::Shard;
 use crate::event::sqs::{self as event, AttributeValue, MessageAttribute};
 use crate::log_limit::LogLimit;
@@ -109,6 +110,10 @@ impl Source for SqsSource {
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
         self.0.settle(settlements).boxed()
+    }
+
+    fn extend(&self, extensions: Vec<Extension>) -> BoxFuture<'_, Vec<Extended>> {
+        async move { self.0.extend(&extensions).await }.boxed()
     }
 }
 

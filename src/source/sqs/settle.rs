@@ -73,7 +73,12 @@ impl Queue {
     }
 
     /// The same answer for all entries of a call that failed as a whole; `denied` where it was not permitted.
-    fn call_failed<E>(&self, entries: &[(usize, &str)], error: SdkError<E>, denied: Settled) -> Vec<(usize, Settled)>
+    pub(super) fn call_failed<E>(
+        &self,
+        entries: &[(usize, &str)],
+        error: SdkError<E>,
+        denied: Settled,
+    ) -> Vec<(usize, Settled)>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
@@ -92,7 +97,7 @@ impl Queue {
     }
 }
 
-fn entry_answers<'a>(
+pub(super) fn entry_answers<'a>(
     successful: impl Iterator<Item = &'a str>,
     failed: &'a [BatchResultErrorEntry],
 ) -> Vec<(usize, Settled)> {

@@ -4,9 +4,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::record::{Origin, Received, ShardId};
-use esmd::core::settlement::{Settled, Settlement};
+use esmd::core::settlement::{Extended, Extension, Settled, Settlement};
 use esmd::core::shards::Shard;
 use esmd::mapping::{EventSourceMapping, SourceSettings};
 use esmd::source::{Receiver, Source, SourceError};
@@ -52,6 +53,22 @@ impl SourceLink {
         self.link.oracle.settled(&settlements, &answers);
         answers
     }
+
+    /// Leases are counted from before the call, by the daemon's clock.
+    async fn extend_each(&self, extensions: Vec<Extension>, asked_at: Timestamp) -> Vec<Extended> {
+        let world_now = self.link.world_clock.now();
+        let mut answers = self.inner.extend(extensions.clone()).await;
+        for answer in &mut answers {
+            if let Extended::Until(ends_at) = answer {
+                *ends_at = asked_at + ends_at.since(world_now);
+            }
+            if self.link.weather.chance(10, "extension refused for a while") {
+                *answer = Extended::Failed;
+            }
+        }
+        self.link.oracle.extended(&extensions, &answers);
+        answers
+    }
 }
 
 impl Source for SourceLink {
@@ -95,6 +112,15 @@ impl Source for SourceLink {
         let count = settlements.len();
         let settle = self.settle_each(settlements);
         Box::pin(self.link.call(Part::Source, "settle", settle, move |_| vec![Settled::Failed; count]))
+    }
+
+    fn extend(&self, extensions: Vec<Extension>) -> BoxFuture<'_, Vec<Extended>> {
+        Box::pin(async move {
+            self.link.oracle.extending(&extensions);
+            let count = extensions.len();
+            let extend = self.extend_each(extensions, self.link.clock.now());
+            self.link.call(Part::Source, "extend", extend, move |_| vec![Extended::Failed; count]).await
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::{Received, SequenceNumber, ShardId};
-use esmd::core::settlement::{Settled, Settlement};
+use esmd::core::settlement::{Extended, Extension, Settled, Settlement};
 use esmd::event::failure::FailureRecord;
 use esmd::event::response::Reply;
 use esmd::store::{Lease, LeaseRow};
@@ -50,6 +50,8 @@ struct State {
     is_fair: bool,
     /// A shard's consumer begins again within a life only if it stalled.
     is_steady: bool,
+    /// No message may go where its queue sends what fails.
+    spares_messages: bool,
     sent: usize,
     begun: u64,
     flights: BTreeMap<FlightId, Flight>,
@@ -88,6 +90,7 @@ impl Oracle {
             verdict: Ok(()),
             is_fair: false,
             is_steady: false,
+            spares_messages: false,
             sent: 0,
             begun: 0,
             flights: BTreeMap::new(),
@@ -131,6 +134,11 @@ impl Oracle {
             Book::Queue(queue) => queue.sieve = Some(sieve),
             Book::Stream(stream) => stream.sieve = Some(sieve),
         }
+    }
+
+    /// From now on no message may go where its queue sends what fails.
+    pub fn demand_sparing(&self) {
+        self.state().spares_messages = true;
     }
 
     /// How many records were sent so far: the next one's number.
@@ -330,6 +338,18 @@ impl Oracle {
         }
     }
 
+    pub fn extending(&self, extensions: &[Extension]) {
+        self.judge(|state| extensions.iter().try_for_each(|extension| state.queue().extending(extension)));
+    }
+
+    /// The daemon hears of it.
+    pub fn extended(&self, extensions: &[Extension], answers: &[Extended]) {
+        for (extension, answer) in extensions.iter().zip(answers) {
+            self.trace.say(|| format!("{} extended by {:?}: {answer:?}", extension.handle.receipt, extension.by));
+            self.state().queue().extended(extension, *answer);
+        }
+    }
+
     pub fn adding_shards(&self, rows: &[(ShardId, Checkpoint)]) {
         self.trace.say(|| format!("new rows {rows:?}"));
         self.judge(|state| state.stream_if_any().map_or(Ok(()), |stream| stream.adding(rows)));
@@ -404,6 +424,7 @@ impl Oracle {
         self.judge(|state| {
             state.resets.judge()?;
             match &mut state.book {
+                Book::Queue(queue) if state.spares_messages => queue.judge_losses().and_then(|()| queue.judge_spared()),
                 Book::Queue(queue) => queue.judge_losses(),
                 Book::Stream(stream) => stream.judge_losses(rows),
             }

@@ -1,5 +1,7 @@
 //! A queue's book: every message, its group's order, who may delete it.
 
+mod leases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ pub struct QueueBook {
     groups: BTreeMap<String, Group>,
     /// What a standard queue's consumer holds and has not invoked with success, and until when by its own clock.
     held: BTreeMap<usize, Timestamp>,
+    /// Receipts under which the queue was told what became of a message.
+    told: BTreeSet<Arc<str>>,
 }
 
 struct Message {
@@ -43,7 +47,8 @@ struct Group {
 impl QueueBook {
     pub fn new(queue: FakeQueue) -> Self {
         let (numbers, groups, held) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { queue, sieve: None, messages: Vec::new(), numbers, groups, held }
+        let told = BTreeSet::new();
+        Self { queue, sieve: None, messages: Vec::new(), numbers, groups, held, told }
     }
 
     /// Whether the mapping's filter lets it through.
@@ -175,6 +180,7 @@ impl QueueBook {
 
     /// It was received again while it was being deleted, perhaps.
     pub fn settled(&mut self, settlement: &Settlement) {
+        self.told.insert(Arc::clone(&settlement.handle().receipt));
         self.held.remove(&self.numbers[&settlement.handle().id]);
     }
 

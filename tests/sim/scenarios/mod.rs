@@ -7,6 +7,7 @@ mod filters;
 mod machines;
 mod positions;
 mod queues;
+mod scaling;
 mod stalls;
 mod streams;
 mod windows;
@@ -30,6 +31,9 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "fifo", plan: queues::fifo },
     Scenario { name: "leases-end", plan: queues::leases_end },
     Scenario { name: "fair-queue", plan: queues::fair_queue },
+    Scenario { name: "bursts", plan: scaling::bursts },
+    Scenario { name: "away", plan: scaling::away },
+    Scenario { name: "heartbeats", plan: scaling::heartbeats },
     Scenario { name: "stream", plan: streams::stream },
     Scenario { name: "leases-taken", plan: streams::leases_taken },
     Scenario { name: "fair-stream", plan: streams::fair_stream },
@@ -71,6 +75,8 @@ fn a_queue(random: &mut Random, fifo: bool) -> Plan {
         is_pushed: false,
         sieve: None,
         lanes: u32::try_from(random.within(2..=10)).unwrap(),
+        pollers: None,
+        heartbeat: random.chance(200),
         batch_size: count(if fifo { random.within(1..=10) } else { random.spread(1..=30) }),
         window: seconds(if fifo { 0 } else { random.pick(&[0, 0, 1, 5]) }),
         tumbling_window: None,
@@ -84,6 +90,7 @@ fn a_queue(random: &mut Random, fifo: bool) -> Plan {
         is_steady: false,
         stall_after: seconds(300),
         reads_max: None,
+        spares_messages: false,
         expects: vec![],
     }
 }

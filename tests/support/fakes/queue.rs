@@ -9,7 +9,7 @@ use esmd::clock::Clock;
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::{OrderingKey, Origin, Receipt, Received, Record, ShardId};
-use esmd::core::settlement::{Settled, Settlement};
+use esmd::core::settlement::{Extended, Extension, Settled, Settlement};
 use esmd::core::shards::Shard;
 use esmd::event::sqs as event;
 use esmd::source::{Receiver, Source, SourceError};
@@ -66,6 +66,10 @@ struct State {
     silent: bool,
     /// So many settlements from now on fail and do nothing.
     settle_failures: usize,
+    /// So many extensions from now on fail and do nothing.
+    extend_failures: usize,
+    /// Extensions that were confirmed.
+    extensions: usize,
     /// How long the answer to a settlement takes after it was carried out.
     settle_delay: Duration,
 }
@@ -165,6 +169,16 @@ impl FakeQueue {
     /// The next so many settlements fail and do nothing.
     pub fn fail_settlements(&self, count: usize) {
         lock(&self.state).settle_failures = count;
+    }
+
+    /// The next so many extensions fail and do nothing.
+    pub fn fail_extensions(&self, count: usize) {
+        lock(&self.state).extend_failures = count;
+    }
+
+    /// How many extensions were confirmed so far.
+    pub fn extensions(&self) -> usize {
+        lock(&self.state).extensions
     }
 
     /// From now on a settlement is carried out at once and answered after this long.
@@ -302,6 +316,28 @@ impl FakeQueue {
     }
 }
 
+impl FakeQueue {
+    /// Only the latest receipt of a message in flight has a lease.
+    fn extend_one(&self, extension: &Extension) -> Extended {
+        let now = self.clock.now();
+        let state = &mut *lock(&self.state);
+        if let Some(left) = state.extend_failures.checked_sub(1) {
+            state.extend_failures = left;
+            return Extended::Failed;
+        }
+        let Extension { handle, by } = extension;
+        let Some(number) = state.receipts.get(&handle.receipt).copied() else { return Extended::Refused };
+        let Some(message) = state.messages.get_mut(&number) else { return Extended::Refused };
+        if message.receipt.as_ref() != Some(&handle.receipt) || message.visible_at <= now {
+            return Extended::Refused;
+        }
+        let by = Duration::from_secs(by.as_millis().div_ceil(1_000).try_into().unwrap());
+        message.visible_at = now + by;
+        state.extensions += 1;
+        Extended::Until(now + lease(by))
+    }
+}
+
 impl Source for FakeQueue {
     fn shards(&self) -> BoxFuture<'_, Result<Vec<Shard>, SourceError>> {
         let queue = Shard { id: ShardId::new("queue"), parents: Vec::new(), open: true };
@@ -328,6 +364,11 @@ impl Source for FakeQueue {
             tokio::time::sleep(delay).await;
             settled
         })
+    }
+
+    fn extend(&self, extensions: Vec<Extension>) -> BoxFuture<'_, Vec<Extended>> {
+        let extended = extensions.iter().map(|extension| self.extend_one(extension)).collect();
+        Box::pin(std::future::ready(extended))
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::{Received, ShardId};
-use esmd::core::settlement::{Settled, Settlement};
+use esmd::core::settlement::{Extended, Extension, Settled, Settlement};
 use esmd::core::shards::Shard;
 use esmd::destination::{DeliveryError, Destination};
 use esmd::event::failure::FailureRecord;
@@ -113,6 +113,10 @@ impl Source for Wired<dyn Source> {
 
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'_, Vec<Settled>> {
         Box::pin(self.wire.carry(self.inner.settle(settlements)))
+    }
+
+    fn extend(&self, extensions: Vec<Extension>) -> BoxFuture<'_, Vec<Extended>> {
+        Box::pin(self.wire.carry(self.inner.extend(extensions)))
     }
 }
 
