@@ -43,6 +43,10 @@ pub enum Command {
     /// If AWS_REGION is set, the regions of the ARNs are checked as well. The exit code is 0 if the file is valid,
     /// else 1.
     Check {
+        /// Also asks the servers that AWS's environment names: whether functions, queues and streams are there, and
+        /// what of a queue makes trouble likely. Warnings leave the exit code at 0
+        #[arg(long)]
+        online: bool,
         /// The configuration file, YAML or JSON
         file: PathBuf,
     },
@@ -92,12 +96,12 @@ impl RunArguments {
 }
 
 /// Checks a configuration file and says so on standard output.
-pub fn check(file: &Path) -> anyhow::Result<()> {
+pub fn check(file: &Path) -> anyhow::Result<LoadedFile> {
     let checked = LoadedFile::load(file, &environment(), Timestamp::now())?;
     let count = checked.contents.mappings.len();
     let noun = if count == 1 { "mapping" } else { "mappings" };
     writeln!(std::io::stdout(), "{}: ok, {count} {noun}", file.display())?;
-    Ok(())
+    Ok(checked)
 }
 
 /// Prints the version on standard output, as `--version` does.

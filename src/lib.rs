@@ -55,6 +55,8 @@ pub mod followed;
 pub mod listener;
 #[cfg(feature = "engine")]
 mod log_limit;
+#[cfg(feature = "daemon")]
+pub mod online;
 #[cfg(feature = "engine")]
 pub mod source;
 #[cfg(feature = "engine")]

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser as _;
 use esmd::cli::{self, Arguments, Command};
-use esmd::config::{Config, ConfigError};
+use esmd::config::{Config, ConfigError, LoadedFile};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Run(arguments) => arguments.load().map_err(anyhow::Error::from).and_then(run),
-        Command::Check { file } => cli::check(file),
+        Command::Check { file, online } => cli::check(file).and_then(|file| if *online { look(&file) } else { Ok(()) }),
         Command::Filter { command } => return cli::filter::run(command),
         Command::Mapping(arguments) => cli::mapping::run(arguments),
         Command::Completions { shell } => cli::generated::completions(*shell),
@@ -30,9 +30,17 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
+    within_runtime(esmd::daemon::run(config))
+}
+
+fn look(file: &LoadedFile) -> anyhow::Result<()> {
+    within_runtime(esmd::online::check(file, |finding| eprintln!("{finding}")))
+}
+
+fn within_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
-    let result = runtime.block_on(esmd::daemon::run(config));
+    let result = runtime.block_on(work);
     // A name look-up cannot be cancelled; nothing waits for it.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result

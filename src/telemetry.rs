@@ -39,6 +39,7 @@ const COUNTERS: &[(&str, &str)] = &[
     (INVOCATIONS, "Invocations, by outcome and reason"),
     (POLLS, "Receives from the source"),
     (POLLS_EMPTY, "Receives that brought nothing"),
+    (PAYLOADS_NOT_FETCHED, "Messages left, because their bodies could not be fetched from their bucket"),
     (POLL_FAILURES, "Receives that failed, by reason"),
     (POSITIONS_RESET, "Shards read on at their oldest record, as what followed the last one read is gone, by reason"),
     (CHECKPOINT_FAILURES, "Checkpoints that could not be written"),
@@ -82,6 +83,7 @@ const SETTLEMENT_FAILURES: &str = "esmd_settlement_failures_total";
 const INVOCATIONS: &str = "esmd_invocations_total";
 const POLLS: &str = "esmd_poll_requests_total";
 const POLLS_EMPTY: &str = "esmd_poll_empty_total";
+const PAYLOADS_NOT_FETCHED: &str = "esmd_payloads_not_fetched_total";
 const POLL_FAILURES: &str = "esmd_poll_failures_total";
 const POSITIONS_RESET: &str = "esmd_positions_reset_total";
 const CHECKPOINT_FAILURES: &str = "esmd_checkpoint_failures_total";
@@ -233,8 +235,11 @@ impl MappingMetrics {
     /// A receive answered.
     pub fn received(&self, received: &Received) {
         self.polls.increment(1);
-        self.records_polled.increment(received.records.len() as u64);
+        self.records_polled.increment((received.records.len() + received.unresolved) as u64);
         self.records_filtered.increment(received.filtered.len() as u64);
+        if received.unresolved > 0 {
+            counter!(PAYLOADS_NOT_FETCHED, "mapping" => self.mapping.clone()).increment(received.unresolved as u64);
+        }
         if received.records.is_empty() {
             self.polls_empty.increment(1);
         }

@@ -53,12 +53,15 @@ impl Connector for AwsConnector {
         let arn = mapping.source_arn();
         match &mapping.source {
             SourceSettings::Queue(_) => {
+                let payloads = mapping.esmd.resolve_large_payloads.then(|| self.aws.s3());
                 let settings = SqsSettings {
                     arn: arn.as_str().to_owned(),
                     wait: self.queue_wait_time,
                     batch_size: mapping.batching.size,
                     window: mapping.batching.window,
                     function_timeout: function.timeout,
+                    extends_visibility: mapping.esmd.extend_visibility,
+                    payloads,
                 };
                 Box::pin(async {
                     let source = SqsSource::open(self.aws.sqs(), settings, self.clock.clone()).await?;

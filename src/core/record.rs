@@ -169,6 +169,8 @@ pub struct Received {
     pub ended: bool,
     /// It brought about as many as were asked for, so more may wait. Of a queue only, whose lanes follow it.
     pub is_full: bool,
+    /// Messages of a queue that were left, since their bodies could not be fetched.
+    pub unresolved: usize,
     /// The source began at its oldest record, and why: positions before the last one are not repetitions.
     pub reset: Option<PositionReset>,
 }

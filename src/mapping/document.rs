@@ -217,6 +217,9 @@ pub struct EsmdDocument {
     /// What becomes of a discarded batch that its destination does not take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_destination_failure: Option<String>,
+    /// Whether bodies that senders put into a bucket are fetched from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolve_large_payloads: Option<bool>,
     /// Seconds after which a shard or queue that lags without getting on counts as stalled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stall_after_seconds: Option<i64>,
@@ -317,6 +320,7 @@ pub const FIELDS: &[Field] = &[
             field("FunctionTimeout", Shape::Integer),
             field("InvokeIdentityArn", Shape::Text),
             field("OnDestinationFailure", Shape::Text),
+            field("ResolveLargePayloads", Shape::Boolean),
             field("StallAfterSeconds", Shape::Integer),
             field("KeepFiltered", Shape::Boolean),
         ]),

@@ -151,6 +151,8 @@ pub struct EsmdSettings {
     pub keep_filtered: bool,
     /// Whether the leases of a queue's messages are extended until they are settled.
     pub extend_visibility: bool,
+    /// Whether bodies that senders put into a bucket are fetched from there.
+    pub resolve_large_payloads: bool,
 }
 
 impl Default for EsmdSettings {
@@ -161,6 +163,7 @@ impl Default for EsmdSettings {
             stall_after: Duration::from_mins(5),
             keep_filtered: false,
             extend_visibility: false,
+            resolve_large_payloads: false,
         }
     }
 }

@@ -431,7 +431,7 @@ async fn connector(address: &str) -> AwsConnector {
     }
 }
 
-async fn aws(address: &str, region: &'static str) -> Aws {
+pub async fn aws(address: &str, region: &'static str) -> Aws {
     let credentials = Credentials::new("test", "test", None, None, "test");
     let loader = loader().region(Region::new(region)).credentials_provider(credentials).endpoint_url(address);
     Aws::from_loader(loader).await.unwrap()

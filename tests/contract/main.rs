@@ -16,6 +16,7 @@ mod dynamodb;
 mod fan_out;
 mod kinesis;
 mod lambda;
+mod payloads;
 mod sqs;
 mod store;
 mod stream;

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use esmd::clock::Clock;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::record::{Origin, Receipt, Record, ShardId};
-use esmd::core::settlement::{Handle, Settled, Settlement};
+use esmd::core::settlement::{Extended, Extension, Handle, Settled, Settlement};
 use esmd::source::sqs::{SqsSettings, SqsSource};
 use esmd::source::{Receiver, Source, SourceError};
 use serde_json::{Value, json};
@@ -80,6 +80,9 @@ rules! {
         settlements_beyond_ten_are_answered_in_their_order,
         a_message_received_too_often_goes_to_the_dead_letter_queue,
         a_group_goes_on_when_its_first_message_went_to_the_dead_letter_queue,
+        an_extended_lease_hides_its_message_for_longer,
+        extensions_beyond_ten_are_answered_in_their_order,
+        a_message_that_was_deleted_has_no_lease_to_extend,
     }
     servers: {
         a_message_is_rendered_as_it_was_sent,
@@ -390,6 +393,59 @@ async fn settlements_beyond_ten_are_answered_in_their_order(server: Server) {
     let left = receiver.receive(10).await.unwrap().records;
     assert_eq!(left.len(), 1);
     assert_eq!(message(&left[0]).0, message(&records[3]).0);
+}
+
+/// `docs/semantics.md` 4.6.
+async fn an_extended_lease_hides_its_message_for_longer(server: Server) {
+    let queue = TestQueue::standard(&server, 2).await;
+    queue.send("x", None).await;
+    let source = queue.source(settings()).await;
+    let mut receiver = open(&*source);
+    let record = queue.receive_one(&mut *receiver).await;
+
+    let extended = source.extend(vec![extend(&record, 6)]).await;
+
+    let [Extended::Until(ends_at)] = extended[..] else { panic!("{extended:?}") };
+    assert!(ends_at > message(&record).1.ends_at, "longer, less a margin");
+    for _ in 0..3 {
+        assert!(receiver.receive(10).await.unwrap().records.is_empty(), "longer than its own timeout");
+    }
+    let settlement = Settlement::Delete(Handle { ends_at, ..handle(&record) });
+    assert_eq!(source.settle(vec![settlement]).await, [Settled::Confirmed]);
+}
+
+async fn extensions_beyond_ten_are_answered_in_their_order(server: Server) {
+    let queue = TestQueue::standard(&server, 30).await;
+    for number in 0..13 {
+        queue.send(&number.to_string(), None).await;
+    }
+    let source = queue.source(settings()).await;
+    let mut receiver = open(&*source);
+    let mut records = Vec::new();
+    while records.len() < 13 {
+        records.append(&mut receiver.receive(10).await.unwrap().records);
+    }
+    let mut extensions: Vec<_> = records.iter().map(|record| extend(record, 20)).collect();
+    extensions.insert(11, Extension { handle: false_handle(), by: Duration::from_secs(20) });
+
+    let extended = source.extend(extensions).await;
+
+    assert_eq!(extended.len(), 14);
+    for (place, extended) in extended.iter().enumerate().filter(|(place, _)| server.checks_receipts || *place != 11) {
+        assert_eq!(matches!(extended, Extended::Until(_)), place != 11, "{place}: {extended:?}");
+    }
+}
+
+async fn a_message_that_was_deleted_has_no_lease_to_extend(server: Server) {
+    let queue = TestQueue::standard(&server, 30).await;
+    queue.send("x", None).await;
+    let source = queue.source(settings()).await;
+    let record = queue.receive_one(&mut *open(&*source)).await;
+    assert_eq!(source.settle(vec![delete(&record)]).await, [Settled::Confirmed]);
+
+    let extended = source.extend(vec![extend(&record, 20)]).await;
+
+    assert!(!server.checks_receipts || extended == [Extended::Refused], "{extended:?}");
 }
 
 async fn an_empty_receive_waits_and_is_no_error(server: Server) {
@@ -783,6 +839,8 @@ fn settings() -> SqsSettings {
         batch_size: 10,
         window: Duration::ZERO,
         function_timeout: Duration::from_secs(3),
+        extends_visibility: false,
+        payloads: None,
     }
 }
 
@@ -796,6 +854,10 @@ fn delete(record: &Record) -> Settlement {
 
 fn hand_back(record: &Record) -> Settlement {
     Settlement::Return(handle(record))
+}
+
+fn extend(record: &Record, seconds: u64) -> Extension {
+    Extension { handle: handle(record), by: Duration::from_secs(seconds) }
 }
 
 fn handle(record: &Record) -> Handle {

@@ -24,6 +24,22 @@ pub fn failing_function() -> Function {
     function
 }
 
+/// A function that takes a little time, fails at every tenth invocation and has no room for every eighth, in no order
+/// that a batch could fall in step with.
+pub fn troubled_function() -> Function {
+    let function = Function::start();
+    let mut state = 1_u32;
+    function.answer_with(move |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        match (state >> 16) % 1_000 {
+            0..100 => Behaviour::FunctionError { handled: false }.after(WORK),
+            100..225 => Behaviour::Throttle,
+            _ => Behaviour::succeed().after(WORK),
+        }
+    });
+    function
+}
+
 /// Feeds and runs until all records are settled, with two kills evenly spread over them. `feed` sends one portion.
 /// Returns the account and the daemon, which still runs.
 ///

@@ -16,6 +16,7 @@ mod filters;
 mod kinesis;
 mod load;
 mod mapping_api;
+mod outage;
 mod partial;
 mod poison;
 mod reload;

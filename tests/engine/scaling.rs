@@ -142,7 +142,7 @@ async fn a_minute_of_throttles_sends_nothing_to_the_dead_letter_queue() {
 /// As above.
 #[tokio::test(start_paused = true)]
 async fn a_minute_of_outage_sends_nothing_to_the_dead_letter_queue() {
-    survive_a_minute_of(|| Answer::refuse(503, "ServiceException")).await;
+    survive_a_minute_of(Answer::is_down).await;
 }
 
 /// As above.

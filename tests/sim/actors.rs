@@ -72,12 +72,6 @@ pub struct Outages {
     pub last: RangeInclusive<Duration>,
 }
 
-/// The target goes away once.
-pub struct TargetOutage {
-    pub begins: Duration,
-    pub last: Duration,
-}
-
 /// The destination is slow, or fails for a while, again and again.
 pub struct Hitches {
     pub every: RangeInclusive<Duration>,
@@ -298,17 +292,6 @@ impl Actor for Outages {
                 world.trace.say(|| format!("{part:?} is back"));
                 world.weather.set_away(part, false);
             }
-        })
-    }
-}
-
-impl Actor for TargetOutage {
-    fn act(self: Box<Self>, world: Arc<World>, _: Random) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            sleep(self.begins).await;
-            world.weather.set_away(Part::Target, true);
-            sleep(self.last).await;
-            world.weather.set_away(Part::Target, false);
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What a scenario is made of: a source, a mapping, a function with its habits, the weather, lives of the daemon, and
 //! actors.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use esmd::event::response::Reply;
@@ -89,6 +89,8 @@ pub struct Habits {
     pub slow: RangeInclusive<Duration>,
     pub fails: u64,
     pub throttles: u64,
+    /// While the world is as old as this, nobody can reach it, or it has no room.
+    pub away: Option<Range<Duration>>,
     /// Fails with every batch that has a record of this key, until the world is so old.
     pub blocked: Option<(String, Duration)>,
     /// In a thousand records so many fail whenever they are invoked.
@@ -148,6 +150,7 @@ impl Habits {
             slow: moment,
             fails: 0,
             throttles: 0,
+            away: None,
             blocked: None,
             poison: 0,
             poison_stays: false,
@@ -163,6 +166,7 @@ impl Habits {
             slow: Duration::from_secs(5)..=Duration::from_secs(random.within(10..=200)),
             fails: random.pick(&[0, 20, 100, 400]),
             throttles: random.pick(&[0, 20, 100, 400]),
+            away: None,
             blocked: None,
             poison: 0,
             poison_stays: false,
@@ -183,6 +187,9 @@ impl Habits {
         let bloats = self.bloats;
         let mut judge = move |invocation: &Invocation| {
             let poisoned: Vec<_> = invocation.records.iter().filter(|record| is_poison(record)).collect();
+            if self.away.as_ref().is_some_and(|away| !weather.is_calm() && away.contains(&time.passed())) {
+                return random.pick(&[Answer::throttle, Answer::is_down, Answer::refuse_connection])();
+            }
             if weather.is_calm() && (poisoned.is_empty() || !self.poison_stays) {
                 return Answer::succeed();
             }

@@ -79,6 +79,15 @@ impl Queue {
         Self::create(server, format!("{}.fifo", unique("ordered")), visibility, true).await
     }
 
+    /// What is received more often than so many times goes to the other queue.
+    pub async fn with_redrive(self, dead: &Self, receives_max: u32) -> Self {
+        let policy = serde_json::json!({"deadLetterTargetArn": dead.arn, "maxReceiveCount": receives_max.to_string()});
+        let request = self.client.set_queue_attributes().queue_url(&self.url);
+        let request = request.attributes(QueueAttributeName::RedrivePolicy, policy.to_string());
+        request.send().await.expect("the server has redrive policies");
+        self
+    }
+
     /// Sends in tens. On a FIFO queue the key is the message group; a standard queue takes no notice of it.
     pub async fn send(&self, entries: &[Entry]) {
         for (start, ten) in (0_usize..).step_by(10).zip(entries.chunks(10)) {

@@ -74,6 +74,7 @@ fn build_esmd(document: &EsmdDocument) -> EsmdSettings {
         function_timeout: document.function_timeout.map(duration),
         invoke_identity_arn: document.invoke_identity_arn.clone().filter(|arn| !arn.is_empty()),
         extend_visibility: document.extend_visibility.unwrap_or(false),
+        resolve_large_payloads: document.resolve_large_payloads.unwrap_or(false),
         stall_after: document.stall_after_seconds.map_or(EsmdSettings::default().stall_after, duration),
         keep_filtered: document.keep_filtered.unwrap_or(false),
     }

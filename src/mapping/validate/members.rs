@@ -71,6 +71,7 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::number("Esmd.FunctionTimeout", ALL, 1, 900),
     Member::number("Esmd.StallAfterSeconds", ALL, 10, 86_400),
     Member::other("Esmd.ExtendVisibility", QUEUES),
+    Member::other("Esmd.ResolveLargePayloads", QUEUES),
     Member::other("StartingPosition", STREAMS).values(Values::OneOf(&["LATEST", "AT_TIMESTAMP", "TRIM_HORIZON"])),
     Member::other("StartingPositionTimestamp", STREAMS),
     Member::other("FilterCriteria.Filters", ALL),

@@ -43,7 +43,7 @@ fn every_honoured_member_reaches_the_mapping() {
     let mapping = validate(queue(json!({
         "Enabled": false, "BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 299,
         "ScalingConfig": {"MaximumConcurrency": 1_000},
-        "Esmd": {"FunctionTimeout": 899, "StallAfterSeconds": 90},
+        "Esmd": {"FunctionTimeout": 899, "StallAfterSeconds": 90, "ExtendVisibility": true, "ResolveLargePayloads": true},
     })))
     .expect("nothing is wrong");
     assert!(!mapping.enabled);
@@ -51,6 +51,7 @@ fn every_honoured_member_reaches_the_mapping() {
     assert_eq!(mapping.batching, Batching { size: 10_000, window: Duration::from_secs(299) });
     assert_eq!(mapping.esmd.function_timeout, Some(Duration::from_secs(899)));
     assert_eq!(mapping.esmd.stall_after, Duration::from_secs(90));
+    assert!(mapping.esmd.extend_visibility && mapping.esmd.resolve_large_payloads);
     let SourceSettings::Queue(settings) = mapping.source else { panic!("a queue's settings") };
     assert_eq!(settings.maximum_concurrency, Some(1_000));
 }

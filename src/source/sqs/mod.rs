@@ -4,9 +4,11 @@
 //! what this file calls leased is leased at the server too. The visibility of a message is never changed but to hand it
 //! back unstarted, or to extend it where the mapping asks for that (`docs/semantics.md` 4.3, 4.6). Knows nothing of batches: what it receives is the core's to combine.
 
+mod attributes;
 mod errors;
 mod extend;
 pub mod facts;
+mod payloads;
 mod settle;
 
 use std::collections::HashMap;
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
 use futures_util::future::{self, BoxFuture, FutureExt};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -29,6 +31,8 @@ use crate::core::settlement::{Extended, Extension, Settled, Settlement};
 use crate::core::shards::Shard;
 use crate::event::sqs::{self as event, AttributeValue, MessageAttribute};
 use crate::log_limit::LogLimit;
+use crate::telemetry::chain;
+pub use attributes::QueueFacts;
 use errors::{is_answered, source_error};
 
 /// How one mapping reads its queue.
@@ -44,6 +48,10 @@ pub struct SqsSettings {
     pub window: Duration,
     /// The function's timeout: with a window, leases must outlast both (`docs/semantics.md` 4.2).
     pub function_timeout: Duration,
+    /// Whether leases are extended, so that short ones need no warning.
+    pub extends_visibility: bool,
+    /// Reads the bodies that senders put into a bucket; `None`: they are delivered as pointers.
+    pub payloads: Option<aws_sdk_s3::Client>,
 }
 
 /// A queue that was found.
@@ -58,6 +66,7 @@ struct Queue {
     fifo: bool,
     visibility: Mutex<Visibility>,
     settle_log: Mutex<LogLimit>,
+    payload_log: Mutex<LogLimit>,
     clock: Clock,
 }
 
@@ -70,13 +79,11 @@ struct Visibility {
 impl SqsSource {
     /// Looks up the queue's URL, in the account that the ARN names, and its visibility timeout.
     pub async fn open(client: Client, settings: SqsSettings, clock: Clock) -> Result<Self, SourceError> {
-        let mut parts = settings.arn.split(':').skip(3);
-        let [region, account, name] = std::array::from_fn(|_| parts.next().unwrap_or_default().to_owned());
-        let found = client.get_queue_url().queue_name(&name).queue_owner_aws_account_id(account).customize();
-        let found = found.config_override(deadline(CALL_TIMEOUT)).send().await.map_err(source_error)?;
-        let url = found.queue_url.ok_or_else(|| SourceError::Transient("the queue's URL is missing".into()))?;
-        let visibility = Visibility { timeout: read_visibility(&client, &url).await?, asked_at: clock.now() };
-        warn_of_short_leases(&settings, visibility.timeout);
+        let QueueName { region, name, .. } = QueueName::of(&settings.arn);
+        let url = look_up(&client, &settings.arn).await?;
+        let facts = QueueFacts::read(&client, &url).await?;
+        warn_of_trouble(&settings, &facts);
+        let visibility = Visibility { timeout: facts.visibility, asked_at: clock.now() };
         Ok(Self(Arc::new(Queue {
             client,
             event: event::Queue { arn: settings.arn.clone(), region, has_window: !settings.window.is_zero() },
@@ -85,6 +92,7 @@ impl SqsSource {
             fifo: name.strip_suffix(".fifo").is_some(),
             visibility: Mutex::new(visibility),
             settle_log: Mutex::default(),
+            payload_log: Mutex::default(),
             clock,
         })))
     }
@@ -157,10 +165,32 @@ impl Queue {
         if is_answered(&answer) {
             *unanswered_attempt = None;
         }
-        let messages = answer.map_err(source_error)?.messages.unwrap_or_default();
+        let (messages, unresolved) = self.resolve(answer.map_err(source_error)?.messages.unwrap_or_default()).await?;
         let lease_end = replied_at + lease(wanted.unwrap_or(own)).saturating_sub(slept);
         let records = messages.iter().map(|message| self.record(message, replied_at, lease_end));
-        Ok(Received { records: records.collect::<Result<_, _>>()?, ..Received::default() })
+        Ok(Received { records: records.collect::<Result<_, _>>()?, unresolved, ..Received::default() })
+    }
+
+    /// Messages with their bodies, and how many were left since theirs could not be had. A receive of which nothing is
+    /// left has failed: the next one waits.
+    async fn resolve(&self, messages: Vec<Message>) -> Result<(Vec<Message>, usize), SourceError> {
+        let Some(client) = &self.settings.payloads else { return Ok((messages, 0)) };
+        let received = messages.len();
+        let (messages, error) = payloads::resolve(client, messages).await;
+        let left = received - messages.len();
+        let Some(error) = error else { return Ok((messages, left)) };
+        let permit = self.payload_log.lock().unwrap_or_else(PoisonError::into_inner).permit(self.clock.now());
+        if let Some(suppressed) = permit {
+            let queue = &self.event.arn;
+            tracing::warn!(
+                queue,
+                left,
+                error = chain(&error),
+                suppressed,
+                "messages are left: their bodies were not read"
+            );
+        }
+        if messages.is_empty() { Err(SourceError::Transient(error.into())) } else { Ok((messages, left)) }
     }
 
     fn receive_max(&self) -> usize {
@@ -206,25 +236,49 @@ impl Queue {
             }
             visibility.asked_at = now;
         }
-        if let Ok(timeout) = read_visibility(&self.client, &self.url).await {
-            self.visibility().timeout = timeout;
+        if let Ok(facts) = QueueFacts::read(&self.client, &self.url).await {
+            self.visibility().timeout = facts.visibility;
         }
     }
 }
 
-/// The queue's visibility timeout. A server that leaves it out has SQS's default.
-async fn read_visibility(client: &Client, url: &str) -> Result<Duration, SourceError> {
-    let call = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::VisibilityTimeout);
-    let answer = call.customize().config_override(deadline(CALL_TIMEOUT)).send().await.map_err(source_error)?;
-    let text = answer.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::VisibilityTimeout));
-    Ok(text.and_then(|text| text.parse().ok()).map_or(VISIBILITY_DEFAULT, Duration::from_secs))
+/// What a queue's ARN names.
+struct QueueName {
+    region: String,
+    account: String,
+    name: String,
+}
+
+impl QueueName {
+    fn of(arn: &str) -> Self {
+        let mut parts = arn.split(':').skip(3);
+        let [region, account, name] = std::array::from_fn(|_| parts.next().unwrap_or_default().to_owned());
+        Self { region, account, name }
+    }
+}
+
+/// The settings of the queue with this ARN.
+pub async fn inspect(client: &Client, arn: &str) -> Result<QueueFacts, SourceError> {
+    QueueFacts::read(client, &look_up(client, arn).await?).await
+}
+
+/// The URL of the queue with this ARN.
+async fn look_up(client: &Client, arn: &str) -> Result<String, SourceError> {
+    let QueueName { account, name, .. } = QueueName::of(arn);
+    let found = client.get_queue_url().queue_name(name).queue_owner_aws_account_id(account).customize();
+    let found = found.config_override(deadline(CALL_TIMEOUT)).send().await.map_err(source_error)?;
+    found.queue_url.ok_or_else(|| SourceError::Transient("the queue's URL is missing".into()))
 }
 
 /// AWS refuses a mapping whose queue hides messages for less time than the function may take (`docs/semantics.md` 1.7).
 /// It may be on purpose here, as with a stand-in that does not know the function's timeout, so it is only said. With a
 /// window the receive asks for what is needed.
-fn warn_of_short_leases(settings: &SqsSettings, visibility: Duration) {
-    if settings.window.is_zero() && visibility < settings.function_timeout {
+fn warn_of_trouble(settings: &SqsSettings, facts: &QueueFacts) {
+    let visibility = facts.visibility;
+    for advice in facts.advice(settings.function_timeout, settings.window, settings.extends_visibility) {
+        tracing::warn!(queue = settings.arn, "{advice}");
+    }
+    if !settings.extends_visibility && settings.window.is_zero() && visibility < settings.function_timeout {
         tracing::warn!(
             queue = settings.arn,
             "Queue visibility timeout: {} seconds is less than Function timeout: {} seconds: messages may be received \
@@ -292,5 +346,3 @@ const LEASE_MARGIN_MAX: Duration = Duration::from_secs(2);
 const VISIBILITY_RESERVE: Duration = Duration::from_secs(30);
 
 const VISIBILITY_REFRESH: Duration = Duration::from_mins(1);
-
-const VISIBILITY_DEFAULT: Duration = Duration::from_secs(30);

@@ -1,7 +1,6 @@
 //! Scenarios of a queue's concurrency and leases: many messages, targets that are away, functions slower than a lease.
 
 use super::*;
-use crate::actors::TargetOutage;
 
 /// Lanes come and go with bursts, up to hundreds of them, or as pollers.
 pub(super) fn bursts(random: &mut Random) -> Plan {
@@ -30,17 +29,18 @@ pub(super) fn away(random: &mut Random) -> Plan {
     let heartbeat = random.chance(500);
     let visibility = random.within(20..=120);
     let last = if heartbeat { random.within(60..=1_200) } else { random.within(visibility..=2 * visibility - 10) };
-    let outage = TargetOutage { begins: seconds(random.within(0..=30)), last: seconds(last) };
+    let begins = random.within(0..=30);
+    let away = Some(seconds(begins)..seconds(begins + last));
     let plan = in_fair_weather(a_queue(random, fifo));
     Plan {
         feed: FeedPlan::Queue { fifo, visibility: seconds(visibility), wait: seconds(2), receives_max: Some(3) },
         lanes: random.pick(&[0, 0, 2, 5, 10]),
         heartbeat,
         window: Duration::ZERO,
-        function: Habits { takes: Duration::from_millis(1)..=Duration::from_millis(300), ..Habits::kind() },
+        function: Habits { takes: Duration::from_millis(1)..=Duration::from_millis(300), away, ..Habits::kind() },
         errors: Errors::default(),
         lives: Lives { last: None, ..plan.lives.clone() },
-        actors: vec![producer(random), Box::new(outage)],
+        actors: vec![producer(random)],
         lasts: seconds(last + 120),
         spares_messages: true,
         ..plan

@@ -111,7 +111,12 @@ impl Answer {
         Self::refuse(429, "TooManyRequestsException")
     }
 
-    pub fn refuse(status: u16, code: &str) -> Self {
+    /// The service fails before it runs the function.
+    pub fn is_down() -> Self {
+        Self::refuse(503, "ServiceException")
+    }
+
+    fn refuse(status: u16, code: &str) -> Self {
         Self::of(Reply::Refused { status, code: code.to_owned(), message: "no".to_owned() })
     }
 
