@@ -103,7 +103,7 @@ impl Heartbeat {
 }
 
 /// SQS counts from the receive, which was before its reply.
-const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 60);
+const LONGEST: Duration = Duration::from_mins(12 * 60 - 1);
 const SOON: Duration = Duration::from_secs(1);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 

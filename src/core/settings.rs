@@ -90,31 +90,27 @@ impl Settings {
 
 /// A queue's most lanes, and how many of them it has when (`docs/semantics.md` 4.1).
 fn scaling(queue: &QueueSettings, falls_on_failure: bool) -> (usize, ScalingSettings) {
-    match queue.pollers {
-        Some(Pollers { minimum, maximum }) => {
-            let scaling = ScalingSettings {
-                idle: small(minimum) * LANES_PER_POLLER,
-                per_minute: POLLERS_LANES_PER_MINUTE,
-                receives_idle: small(minimum),
-                lanes_per_receive: LANES_PER_POLLER,
-                receive_interval: POLLER_INTERVAL,
-                falls_on_failure,
-            };
-            (small(maximum) * LANES_PER_POLLER, scaling)
-        }
-        None => {
-            let lanes = queue.maximum_concurrency.map_or(LANES_MAX, small);
-            let scaling = ScalingSettings {
-                idle: lanes.min(LANES_IDLE),
-                per_minute: LANES_PER_MINUTE,
-                receives_idle: RECEIVES_IDLE,
-                lanes_per_receive: 1,
-                receive_interval: Duration::ZERO,
-                falls_on_failure,
-            };
-            (lanes, scaling)
-        }
+    if let Some(Pollers { minimum, maximum }) = queue.pollers {
+        let scaling = ScalingSettings {
+            idle: small(minimum) * LANES_PER_POLLER,
+            per_minute: POLLERS_LANES_PER_MINUTE,
+            receives_idle: small(minimum),
+            lanes_per_receive: LANES_PER_POLLER,
+            receive_interval: POLLER_INTERVAL,
+            falls_on_failure,
+        };
+        return (small(maximum) * LANES_PER_POLLER, scaling);
     }
+    let lanes = queue.maximum_concurrency.map_or(LANES_MAX, small);
+    let scaling = ScalingSettings {
+        idle: lanes.min(LANES_IDLE),
+        per_minute: LANES_PER_MINUTE,
+        receives_idle: RECEIVES_IDLE,
+        lanes_per_receive: 1,
+        receive_interval: Duration::ZERO,
+        falls_on_failure,
+    };
+    (lanes, scaling)
 }
 
 fn small(number: u32) -> usize {

@@ -8,6 +8,7 @@ use crate::fakes::target::Answer;
 use crate::fakes::wire::Wire;
 use crate::world::{MAPPING, World, seconds, sleep};
 
+/// `docs/semantics.md` 4.6, invariant 58.
 #[tokio::test(start_paused = true)]
 async fn what_runs_ends_and_its_messages_are_deleted() {
     let world = World::of_queue(false, seconds(60)).await.with_lanes(2);

@@ -16,7 +16,8 @@ async fn messages_are_delivered_once_and_deleted() {
     assert!(world.target.delivered().iter().all(|record| record.receive_count == 1));
 }
 
-/// `docs/semantics.md` 5: a failed message holds up its group for its visibility timeout, and no other.
+/// `docs/semantics.md` 5, invariants 60 to 62: a failed message holds up its group for its visibility timeout, and no
+/// other.
 #[tokio::test(start_paused = true)]
 async fn a_failed_group_pauses_and_the_others_go_on() {
     let world = World::of_queue(true, seconds(30)).await.with_lanes(3);
@@ -42,6 +43,69 @@ async fn a_failed_group_pauses_and_the_others_go_on() {
         let in_order: Vec<_> = numbers.iter().copied().filter(|number| number % 3 == group).collect();
         assert_eq!(in_order, (0..10).map(|index| index * 3 + group).collect::<Vec<_>>());
     }
+}
+
+/// `docs/semantics.md` 5, invariants 48 and 63: whoever lists only the second of three loses the order.
+#[tokio::test(start_paused = true)]
+async fn what_a_function_does_not_list_is_deleted_wherever_it_stands() {
+    let mut world = World::of_queue(true, seconds(30)).await.with_batch_size(10);
+    world.mapping.reports_failures = true;
+    world.target.answer(|invocation| match invocation.number {
+        0 => Answer::report(&[&invocation.records[1].identifier]),
+        _ => Answer::succeed(),
+    });
+    world.send(0..3, 1);
+
+    let life = world.start();
+    sleep(seconds(10)).await;
+    assert_eq!(world.source.left(), ["1"], "2 comes after it, and is deleted all the same");
+    world.until("the queue is empty", |world| world.source.left().is_empty()).await;
+    life.drain().await;
+    assert_eq!(world.target.delivered().len(), 4);
+}
+
+/// `docs/semantics.md` 9, invariants 40 and 64.
+#[tokio::test(start_paused = true)]
+async fn no_batch_of_a_fifo_queue_exceeds_its_size() {
+    for size in [3, 10] {
+        let world = World::of_queue(true, seconds(60)).await.with_batch_size(size);
+        world.send(0..200, 20);
+        let life = world.start();
+        world.until("the queue is empty", |world| world.source.left().is_empty()).await;
+        life.drain().await;
+        let largest = world.target.invocations().iter().map(|invocation| invocation.records.len()).max();
+        assert_eq!(largest, Some(size));
+    }
+}
+
+/// `docs/semantics.md` 9, invariants 45 and 56: by the queue's own policy, which counts receives; nothing is sent.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_always_fails_goes_where_its_queue_sends_it() {
+    let world = World::of_queue(false, seconds(30)).await;
+    world.source.set_redrive(3);
+    world
+        .target
+        .answer(|invocation| if invocation.records[0].body == "1" { Answer::fail() } else { Answer::succeed() });
+    world.send(0..3, 1);
+
+    let life = world.start();
+    world.until("the queue is empty", |world| world.source.left().is_empty()).await;
+    life.drain().await;
+    assert_eq!(world.source.dead(), ["1"]);
+    assert_eq!(world.target.delivered().iter().filter(|record| record.body == "1").count(), 3);
+}
+
+/// `docs/semantics.md` 4.2: a large batch is filled by many receives within its window.
+#[tokio::test(start_paused = true)]
+async fn a_window_merges_receives_into_one_batch() {
+    let world = World::of_queue(false, seconds(60)).await.with_batch_size(10_000).with_window(seconds(5));
+    world.send(0..1_000, 1);
+    let life = world.start();
+    world.until("the queue is empty", |world| world.source.left().is_empty()).await;
+    life.drain().await;
+    let invocations = world.target.invocations();
+    assert_eq!(invocations.len(), 1, "no more than the window allows");
+    assert_eq!(invocations[0].records.len(), 1_000);
 }
 
 /// `docs/semantics.md` 4.5, invariant 51.
