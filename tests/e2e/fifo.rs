@@ -59,7 +59,7 @@ async fn load_arrives_in_order(server: &Server, load: Load) {
     ledger.assert_complete();
     ledger.assert_in_order();
     assert_one_batch_per_key(&function.invocations());
-    queue.wait_until_empty(Duration::from_secs(60)).await;
+    queue.wait_until_empty(Duration::from_mins(1)).await;
     assert!(daemon.terminate().await.status.success());
 }
 
