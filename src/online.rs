@@ -31,8 +31,7 @@ pub async fn check(file: &LoadedFile, mut say: impl FnMut(&str)) -> anyhow::Resu
         }
     }
     if errors > 0 {
-        let noun = if errors == 1 { "mapping cannot" } else { "findings keep mappings from what they" };
-        bail!("{errors} {noun} run");
+        bail!("mappings that cannot run as they are: {errors}");
     }
     Ok(())
 }
