@@ -4,6 +4,7 @@
 pub mod filter;
 pub mod generated;
 pub mod mapping;
+pub mod verify;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,13 @@ pub enum Command {
         /// The directory
         directory: PathBuf,
     },
+    /// Tests the ordering semantics of a queue, stream or server, and esmd on top of it
+    ///
+    /// Sends numbered records, watches them by raw receivers and through `esmd run` with a function that has the
+    /// trouble you choose, and judges the server and the whole path apart. The exit code is 0 if all is fine, 1 on a
+    /// violation, 2 on wrong usage or if the server cannot be reached.
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(Box<verify::VerifyArguments>),
     /// Prints the version
     Version,
 }
@@ -137,3 +145,10 @@ Examples:
   esmd run --config esmd.yaml
   AWS_ENDPOINT_URL=http://127.0.0.1:4566 esmd run --config esmd.yaml --state-dir ./state
   ESMD_LOG_FORMAT=json esmd run --config esmd.yaml --metrics-listen 0.0.0.0:9901";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  esmd verify --source sqs-fifo --create --endpoint-url http://127.0.0.1:4566
+  esmd verify --source kinesis --create --reshard 2 --kill 1 --endpoint-url http://127.0.0.1:4568
+  esmd verify --source sqs --create --fail 0.1 --throttle 0.05 --slow 200ms --poison 1 --runs 5 -o json
+  esmd verify --source dynamodb --arn arn:aws:dynamodb:…:table/orders/stream/… --parallelization-factor 4";

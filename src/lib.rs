@@ -65,3 +65,5 @@ pub mod store;
 pub mod target;
 #[cfg(feature = "engine")]
 pub mod telemetry;
+#[cfg(feature = "daemon")]
+pub mod verify;

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Mapping(arguments) => cli::mapping::run(arguments),
         Command::Completions { shell } => cli::generated::completions(*shell),
         Command::ManPages { directory } => cli::generated::man_pages(directory),
+        Command::Verify(arguments) => return cli::verify::run(arguments),
         Command::Version => cli::version(),
     };
     match result {
