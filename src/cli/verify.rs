@@ -11,6 +11,7 @@ use aws_config::Region;
 use aws_sdk_sqs::config::Credentials;
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::environment;
@@ -207,35 +208,34 @@ async fn staged(
     seed: u64,
     progress: &Arc<Progress>,
 ) -> Result<Option<Outcome>, VerifyError> {
-    let [mut interrupt, mut terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
-    let (interrupt, terminate) = (interrupt.as_mut().map_err(machine)?, terminate.as_mut().map_err(machine)?);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(VerifyError::Machine)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(VerifyError::Machine)?;
     let name = format!("esmd-verify-{}", &Uuid::new_v4().simple().to_string()[..8]);
-    let stage = Arc::new(Stage::new(aws.clone(), name, plan.endpoint.clone()));
+    let stage = Arc::new(Stage::new(aws.clone(), name.clone(), plan.endpoint.clone()));
     // A task of its own, so that a panic in it is an answer like others.
-    let mut task = tokio::spawn({
+    if matches!(plan.place, Place::Made { .. }) {
+        progress.step(&format!("what is made for this run is called {name}"));
+    }
+    let mut tasks = JoinSet::new();
+    tasks.spawn({
         let (plan, aws, stage, progress) = (Arc::clone(plan), aws.clone(), Arc::clone(&stage), Arc::clone(progress));
         async move { plan.run(&aws, &stage, seed, &progress).await }
     });
     let result = tokio::select! {
-        ended = &mut task => ended.unwrap_or_else(|error| Err(VerifyError::Server(error.to_string()))).map(Some),
+        Some(ended) = tasks.join_next() => ended.unwrap_or_else(|panic| Err(VerifyError::Broken(panic))).map(Some),
         _ = interrupt.recv() => Ok(None),
         _ = terminate.recv() => Ok(None),
     };
-    task.abort();
-    task.await.ok(); // what it holds is dropped: the daemon is killed
+    tasks.shutdown().await; // what the task holds is dropped: the daemon is killed
     progress.clear();
     tokio::select! {
         left = tokio::time::timeout(CLEARING_MAX, stage.clear()) => match left {
             Ok(left) => left.iter().for_each(|left| eprintln!("warning: not removed: {left}")),
-            Err(_) => eprintln!("warning: what begins with {} may not be removed: the server is silent", stage.name()),
+            Err(_) => eprintln!("warning: what begins with {name} may not be removed: the server is silent"),
         },
-        _ = interrupt.recv() => eprintln!("warning: what begins with {} may not be removed", stage.name()),
+        _ = interrupt.recv() => eprintln!("warning: what begins with {name} may not be removed"),
     }
     result
-}
-
-fn machine(error: &mut std::io::Error) -> VerifyError {
-    VerifyError::Machine(std::io::Error::new(error.kind(), error.to_string()))
 }
 
 async fn connect(plan: &Plan) -> Result<Aws, VerifyError> {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::daemon::Daemon;
 use super::history::{Shared, Stopwatch};
-use super::judge::path::PathHistory;
+use super::judge::path::{Kill, PathHistory};
 use super::judge::{Entry, Sent};
 use super::load::Load;
 use super::progress::Progress;
@@ -136,8 +136,9 @@ impl<'a> Carrier<'a> {
         let kills = *self.kills.borrow();
         let due = (2 * kills + 1) * self.load.len() / (2 * (self.plan.kills + 1));
         if kills < self.plan.kills && settled >= due {
-            self.history.lock().kills.push(self.stopwatch.now());
+            let began = self.stopwatch.now();
             self.daemon.kill().await.map_err(VerifyError::Machine)?;
+            self.history.lock().kills.push(Kill { began, done: self.stopwatch.now() });
             self.daemon.start().map_err(VerifyError::Machine)?;
             self.kills.send_replace(kills + 1);
         }

@@ -171,6 +171,9 @@ pub enum VerifyError {
         /// The end of its log.
         printed: String,
     },
+    /// A task of the test panicked: a mistake in it.
+    #[error("the test broke off")]
+    Broken(#[from] tokio::task::JoinError),
     /// A file, a port or a process of this machine.
     #[error("this machine")]
     Machine(#[source] std::io::Error),

@@ -94,7 +94,7 @@ impl Scene<'_> {
                     is_fed = true;
                 }
                 Some(ended) = receivers.join_next() => {
-                    return ended.unwrap_or_else(|error| Err(VerifyError::Server(error.to_string())));
+                    ended??;
                 }
                 () = tokio::time::sleep(TICK) => {}
             }
@@ -136,7 +136,9 @@ impl Scene<'_> {
         let mut collecting = JoinSet::new();
         if let Some(queue) = dead_letters {
             let history = history.clone();
-            let note = move |entry| drop(history.lock().dead_lettered.insert(entry));
+            let note = move |entry| {
+                history.lock().dead_lettered.insert(entry);
+            };
             collecting.spawn(collect(self.aws.sqs(), queue.url, Arc::clone(&load), note));
         }
         let note = |sent| history.lock().sent.extend(sent);
@@ -147,7 +149,7 @@ impl Scene<'_> {
         tokio::select! {
             carried = carrier.carry(feeding, nothing) => carried?,
             Some(ended) = collecting.join_next() => {
-                ended.unwrap_or_else(|error| Err(VerifyError::Server(error.to_string())))?;
+                ended??;
             }
         }
         let (violations, figures) = path::judge(&history.lock());

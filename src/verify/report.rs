@@ -92,7 +92,7 @@ fn counts(violations: &[Violation]) -> BTreeMap<Kind, usize> {
     let mut counts = BTreeMap::new();
     for violation in violations {
         let concerned = match violation.kind {
-            Kind::Lost | Kind::NotDelivered => violation.entries.len().max(1),
+            Kind::Lost | Kind::NotDelivered | Kind::SequenceNumbers => violation.entries.len().max(1),
             _ => 1,
         };
         *counts.entry(violation.kind).or_default() += concerned;
@@ -139,8 +139,8 @@ fn server_lines(plan: &Plan, figures: &ServerFigures) -> Vec<String> {
 
 fn path_lines(figures: &PathFigures) -> Vec<String> {
     let mut lines = vec![format!(
-        "{} sent, {} delivered, {} given up, {} not delivered ({} of them lost by the server)",
-        figures.sent, figures.delivered, figures.given_up, figures.lost, figures.lost_by_server
+        "{} sent, {} delivered, {} given up, {} not delivered",
+        figures.sent, figures.delivered, figures.given_up, figures.lost
     )];
     let (invocations, repeats) = (&figures.invocations, &figures.repeats);
     lines.push(format!(

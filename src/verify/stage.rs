@@ -57,11 +57,6 @@ impl Stage {
         Self { aws, name, endpoint, made: Mutex::default() }
     }
 
-    /// What begins the name of all that is made.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Makes a queue. With `dead_letters`, a message goes there that was received so often without being deleted.
     pub async fn create_queue(
         &self,

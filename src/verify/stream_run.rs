@@ -53,7 +53,7 @@ pub async fn run(
     tokio::select! {
         carried = carrier.carry(feeding.all(), || beside(&read.lock())) => carried?,
         Some(ended) = readers.join_next() => {
-            ended.unwrap_or_else(|error| Err(VerifyError::Server(error.to_string())))?;
+            ended??;
         }
     }
     readers.shutdown().await;

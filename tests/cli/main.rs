@@ -164,6 +164,41 @@ fn wrong_usage_ends_with_code_2() {
 }
 
 #[test]
+fn what_a_verification_cannot_do_is_refused_with_the_reason() {
+    for (arguments, reason) in [
+        ("--source kinesis --create --receivers 2", "--receivers is for queues"),
+        ("--source dynamodb --create --visibility-timeout 5", "--visibility-timeout is for queues"),
+        ("--source sqs --create --reshard 1", "--reshard is for --source kinesis"),
+        ("--source sqs --create --shards 2", "--shards is for --source kinesis"),
+        ("--source sqs --create --records 5 --poison 6", "--poison is more than --records"),
+        ("--source sqs --arn arn:aws:sqs:us-east-1:1:q --poison 1", "--poison needs a dead-letter queue"),
+        ("--source kinesis --create --poison 1", "--poison would hold its shard for ever"),
+        ("--source sqs --create --label AWS", "--label is for -o markdown"),
+        ("--source sqs --create --batch-size 11", "Maximum batch window"),
+        ("--source sqs-fifo --create --parallelization-factor 2", "ParallelizationFactor"),
+        ("--source sqs-fifo --arn arn:aws:sqs:us-east-1:000000000000:orders", "is no --source sqs-fifo"),
+        ("--source sqs --arn orders", "--arn orders"),
+        ("--source sqs --create --mapping config/esmd.example.yaml", "it must have one mapping"),
+        ("--source sqs --create --mapping no-such-file.yaml", "cannot be read"),
+        ("--source sqs --create --partial 0.1 --mapping config/sqs.yaml", "--partial needs FunctionResponseTypes"),
+        ("--source sqs", "--create"),
+        ("--source sqs --create --arn arn:aws:sqs:us-east-1:1:q", "cannot be used with"),
+        ("--source sqs --create --mapping config/sqs.yaml --batch-size 5", "cannot be used with"),
+        ("--source sqs --create --fail 1", "expected a fraction from 0 to 0.9"),
+        ("--source sqs --create --slow 2m", "expected a duration from 0s to 60s"),
+        ("--source sqs --create --within 1s", "expected a duration from 5s to 1h"),
+        ("--source rabbitmq --create", "possible values"),
+    ] {
+        let arguments: Vec<&str> = ["verify"].into_iter().chain(arguments.split(' ')).collect();
+        let output = esmd(&arguments);
+
+        assert!(text(&output.stderr).contains(reason), "{arguments:?}: {}", text(&output.stderr));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_filter_is_tested_on_an_event_and_a_miss_is_explained() {
     let event = "tests/golden/event-kinesis.json";
     let pattern = |key: &str| format!(r#"{{"partitionKey": ["{key}"]}}"#);

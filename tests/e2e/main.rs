@@ -23,6 +23,7 @@ mod reload;
 mod reshard;
 mod restart;
 mod standard;
+mod verify;
 mod windows;
 
 use std::time::Duration;

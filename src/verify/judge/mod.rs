@@ -216,10 +216,10 @@ impl Sent {
     }
 }
 
-/// The records of a key that were put one after another, yet whose numbers in the answers do not rise.
-fn numbers_that_fall(sent: &[Sent]) -> Vec<Violation> {
+/// The records that were put after another one of their key, yet have no greater number in the answer.
+fn numbers_that_fall(sent: &[Sent]) -> Option<Violation> {
     let mut last: BTreeMap<&str, (&Sent, SequenceNumber)> = BTreeMap::new();
-    let mut violations = Vec::new();
+    let (mut fallen, mut story) = (Vec::new(), Story::default());
     for next in sent {
         let Some(text) = next.taken.as_ref().and_then(|taken| taken.sequence_number.as_deref()) else { continue };
         let number = SequenceNumber::new(text);
@@ -227,15 +227,20 @@ fn numbers_that_fall(sent: &[Sent]) -> Vec<Violation> {
             && before.answered <= next.began
             && number <= *before_number
         {
-            let mut story = Story::default();
-            before.tell(&mut story);
-            next.tell(&mut story);
-            let what = format!("{} was put after {} and has no greater number", next.entry, before.entry);
-            violations.push(story.show(Kind::SequenceNumbers, vec![before.entry.clone(), next.entry.clone()], what));
+            if fallen.len() < TOLD_MAX {
+                before.tell(&mut story);
+                next.tell(&mut story);
+            }
+            fallen.push(next.entry.clone());
         }
         last.insert(&next.entry.key, (next, number));
     }
-    violations
+    let what = format!(
+        "{} without a greater number than the one put before: {}",
+        count(fallen.len(), "record"),
+        names(&fallen)
+    );
+    (!fallen.is_empty()).then(|| story.show(Kind::SequenceNumbers, fallen, what))
 }
 
 /// Names some entries, and says how many more there are.

@@ -23,8 +23,8 @@ pub struct PathHistory {
     pub sent: Vec<Sent>,
     /// The invocations, in order of arrival.
     pub invocations: Vec<Invocation>,
-    /// When the daemon was killed.
-    pub kills: Vec<Moment>,
+    /// The daemon's crashes.
+    pub kills: Vec<Kill>,
     /// The records that the function never processes.
     pub poison: BTreeSet<Entry>,
     /// How often a stream's batch is tried before it is given up; `None`: without end.
@@ -35,7 +35,7 @@ pub struct PathHistory {
     pub age_max: Option<Duration>,
     /// The messages in the dead-letter queue.
     pub dead_lettered: BTreeSet<Entry>,
-    /// The records that raw readers did not get either.
+    /// The records that raw readers did not get either, or whose shard vanished.
     pub lost_by_server: BTreeSet<Entry>,
     /// The parents of each shard, as it was listed.
     pub parents: BTreeMap<Arc<str>, Vec<Arc<str>>>,
@@ -43,6 +43,15 @@ pub struct PathHistory {
     pub patience: Duration,
     /// When watching ended.
     pub ended: Moment,
+}
+
+/// A crash of the daemon. Somewhere between its two moments it happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Kill {
+    /// When it was about to be killed.
+    pub began: Moment,
+    /// When it was dead for sure.
+    pub done: Moment,
 }
 
 /// One invocation.
@@ -95,7 +104,7 @@ pub struct PathFigures {
     pub given_up: usize,
     /// Records that were neither.
     pub lost: usize,
-    /// Of those, records that the raw readers did not get either.
+    /// Of those, records that the raw readers did not get either, or whose shard vanished.
     pub lost_by_server: usize,
     /// How often records reached the function.
     pub deliveries: usize,
@@ -269,12 +278,11 @@ impl<'a> Book<'a> {
         figures.lost_by_server = lost.iter().filter(|entry| self.history.lost_by_server.contains(*entry)).count();
         if !lost.is_empty() {
             let mut story = self.story(lost.iter().copied().take(TOLD_MAX));
-            self.history.kills.iter().for_each(|kill| story.tell(*kill, "the daemon is killed"));
+            self.tell_kills(&mut story);
             story.tell(self.history.ended, "the watch ends");
             let by_server = match figures.lost_by_server {
                 0 => String::new(),
-                by_server if by_server == lost.len() => " (the raw readers did not get them either)".to_owned(),
-                by_server => format!(" (the raw readers did not get {by_server} of them either)"),
+                by_server => format!(" ({by_server} of them lost by the server)"),
             };
             let what = format!(
                 "{} not delivered within {:?}{by_server}: {}",
@@ -314,7 +322,8 @@ impl<'a> Book<'a> {
     fn repeats(&self, figures: &mut PathFigures, violations: &mut Vec<Violation>) {
         for (entry, deliveries) in &self.deliveries {
             for (before, again) in deliveries.iter().zip(deliveries.iter().skip(1)) {
-                let between = before.invocation.arrived..=again.invocation.arrived;
+                let is_between =
+                    |kill: &Kill| kill.done >= before.invocation.arrived && kill.began <= again.invocation.arrived;
                 let handed_out_again = before
                     .record
                     .receive_count
@@ -323,7 +332,7 @@ impl<'a> Book<'a> {
                 let reasons = &mut figures.repeats;
                 if before.fate == Fate::Failed {
                     reasons.after_failure += 1;
-                } else if self.history.kills.iter().any(|kill| between.contains(kill)) {
+                } else if self.history.kills.iter().any(is_between) {
                     reasons.after_crash += 1;
                 } else if handed_out_again {
                     reasons.by_server += 1;
@@ -355,7 +364,7 @@ impl<'a> Book<'a> {
                 };
                 let [(_, earlier), (_, later)] = [pair[0], pair[1]];
                 let mut story = self.story([earlier, later]);
-                self.history.kills.iter().for_each(|kill| story.tell(*kill, "the daemon is killed"));
+                self.tell_kills(&mut story);
                 let what = format!("key {key}: {} {what} after {}", earlier.number, later.number);
                 violations.push(story.show(Kind::DeliveryOrder, vec![earlier.clone(), later.clone()], what));
             }
@@ -425,6 +434,10 @@ impl<'a> Book<'a> {
             next.extend(parents.filter(|parent| ancestors.insert(Arc::clone(*parent))).cloned());
         }
         ancestors
+    }
+
+    fn tell_kills(&self, story: &mut Story) {
+        self.history.kills.iter().for_each(|kill| story.tell(kill.done, "the daemon is killed"));
     }
 
     fn story<'b>(&self, entries: impl IntoIterator<Item = &'b Entry>) -> Story {

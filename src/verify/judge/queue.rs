@@ -264,7 +264,7 @@ impl<'a> Book<'a> {
                 present.entry(&entry.key).or_default().insert(entry);
             }
         }
-        for receive in &self.history.receives {
+        for (number, receive) in self.history.receives.iter().enumerate() {
             while let Some(deletion) = deletions.next_if(|deletion| deletion.began <= receive.answered) {
                 present.entry(&deletion.entry.key).or_default().remove(&deletion.entry);
             }
@@ -275,7 +275,7 @@ impl<'a> Book<'a> {
                 let overtaken = group.range::<&Entry, _>(..*entry).copied().find(|earlier| {
                     !in_front.contains(earlier)
                         && self.was_sent_before(earlier, entry)
-                        && !self.is_held(earlier, receive)
+                        && !self.is_held(earlier, number)
                 });
                 if let Some(earlier) = overtaken {
                     violations.push(self.inversion(earlier, entry, receive));
@@ -300,10 +300,11 @@ impl<'a> Book<'a> {
         sent.is_some_and(|(earlier, sent)| earlier.answered <= sent.began)
     }
 
-    /// Whether someone holds it when this receive is answered: then that is a double lease.
-    fn is_held(&self, entry: &Entry, receive: &Receive) -> bool {
-        let now = receive.answered;
-        self.leases.get(entry).into_iter().flatten().any(|lease| lease.receive.answered <= now && now < lease.until)
+    /// Whether another receive holds it when this one is answered: then that is a double lease.
+    fn is_held(&self, entry: &Entry, number: usize) -> bool {
+        let now = self.history.receives[number].answered;
+        let mut others = self.leases.get(entry).into_iter().flatten().filter(|lease| lease.number != number);
+        others.any(|lease| lease.receive.answered <= now && now < lease.until)
     }
 
     fn sequence_numbers(&self, violations: &mut Vec<Violation>) {

@@ -108,7 +108,8 @@ pub struct StreamFigures {
     pub reshards: usize,
 }
 
-/// What is wrong, what was counted, and which records no reader got.
+/// What is wrong, what was counted, and which records a reader may have missed through no fault of its own: those that no
+/// raw reader got, and those whose shard vanished.
 #[must_use]
 pub fn judge(history: &StreamHistory) -> (Vec<Violation>, StreamFigures, BTreeSet<Entry>) {
     let book = Book::new(history);
@@ -128,7 +129,8 @@ pub fn judge(history: &StreamHistory) -> (Vec<Violation>, StreamFigures, BTreeSe
         shards: book.shards.len(),
         reshards: history.reshards.len(),
     };
-    (violations, figures, lost.into_iter().cloned().collect())
+    let vanished = history.sent.iter().filter(|sent| book.has_vanished(sent)).map(|sent| &sent.entry);
+    (violations, figures, lost.into_iter().chain(vanished).cloned().collect())
 }
 
 /// The history by record and by shard.
@@ -363,6 +365,12 @@ impl<'a> Book<'a> {
                 violations.push(story.show(Kind::Lineage, Vec::new(), "the open shards do not share all hashes"));
             }
         }
+    }
+
+    /// Whether its shard was listed and is no longer.
+    fn has_vanished(&self, sent: &Sent) -> bool {
+        let Some((listed, newest)) = shard_of(sent).zip(self.history.listings.last()) else { return false };
+        self.shards.keys().any(|shard| ***shard == *listed) && newest.shards.iter().all(|shard| *shard.id != *listed)
     }
 
     fn is_taken(&self, entry: &Entry) -> bool {

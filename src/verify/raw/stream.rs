@@ -76,7 +76,7 @@ impl RawStream {
             }
             tokio::time::sleep(LIST_INTERVAL).await;
             while let Some(ended) = readers.try_join_next() {
-                ended.map_err(|error| VerifyError::Server(error.to_string()))??;
+                ended??;
             }
         }
     }

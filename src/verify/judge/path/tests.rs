@@ -18,7 +18,7 @@ fn a_record_that_never_succeeded_is_named_with_all_that_happened_to_it() {
     let mut history = fifo(vec![succeeded(100, 110, &[("a", 0), ("b", 0)]), failed(120, 130, &[("a", 1)])]);
     history.lost_by_server.insert(entry("a", 1));
     let violation = only(&history, Kind::NotDelivered);
-    let expected = "1 record not delivered within 60s (the raw readers did not get them either): a/1";
+    let expected = "1 record not delivered within 60s (1 of them lost by the server): a/1";
     assert_eq!(violation.what, expected);
     assert!(violation.events.iter().any(|event| event.ends_with("invocation 2 fails for a/1")), "{violation:#?}");
 }
@@ -84,7 +84,7 @@ fn repeats_are_told_by_their_reason() {
 
     let mut history = whole();
     history.invocations.push(succeeded(200, 210, &[("a", 1)]));
-    history.kills = vec![at(150)];
+    history.kills = vec![Kill { began: at(150), done: at(160) }];
     assert_eq!(judge(&history).1.repeats, Repeats { after_crash: 1, ..Repeats::default() });
 
     history.kills.clear();
@@ -92,6 +92,18 @@ fn repeats_are_told_by_their_reason() {
     let (violations, figures) = judge(&history);
     assert!(violations.is_empty(), "{violations:#?}");
     assert_eq!(figures.repeats, Repeats { by_server: 1, ..Repeats::default() });
+}
+
+/// Between the decision to kill and the death, an invocation may still arrive.
+#[test]
+fn an_invocation_that_arrives_while_the_daemon_dies_is_repeated_after_a_crash() {
+    let mut history = whole();
+    history.invocations[1].is_answered = false;
+    history.invocations.push(succeeded(200, 210, &[("a", 1)]));
+    history.kills = vec![Kill { began: at(119), done: at(121) }];
+    let (violations, figures) = judge(&history);
+    assert!(violations.is_empty(), "{violations:#?}");
+    assert_eq!(figures.repeats, Repeats { after_crash: 1, ..Repeats::default() });
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn two_receivers_that_hold_one_group_are_a_double_lease() {
             "receiver 2 receives a/1 (receive 2, called at    0.0350 s)",
             "both are held from here, for at least 10.0ms",
             "a/0 is deleted",
+            "the deletion of a/0 is confirmed",
         ]
     );
 }

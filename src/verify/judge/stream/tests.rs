@@ -78,6 +78,7 @@ fn a_parent_that_vanishes_is_a_violation_of_lineage() {
     history.listings[1].shards.retain(|shard| *shard.id != *"parent");
     let violation = only(&history, Kind::Lineage);
     assert_eq!(violation.what, "the split of parent: parent is no longer listed");
+    assert_eq!(judge(&history).2.into_iter().collect::<Vec<_>>(), [entry("a", 0)]);
 }
 
 #[test]
