@@ -19,7 +19,7 @@ use crate::aws::{self, Aws};
 use crate::config::LoadedFile;
 use crate::mapping::EventSourceMapping;
 use crate::mapping::arn::SourceArn;
-use crate::mapping::document::{MappingDocument, ScalingConfig};
+use crate::mapping::document::{FilterCriteria, MappingDocument, ScalingConfig};
 use crate::mapping::validate::Scope;
 use crate::telemetry::chain;
 use crate::verify::progress::Progress;
@@ -29,7 +29,6 @@ use crate::verify::{LOCAL_CREDENTIALS, Outcome, Place, Plan, SourceKind, VerifyE
 
 /// The arguments of `esmd verify`.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "the help shows the comments as they are")]
 pub struct VerifyArguments {
     /// What is tested
     #[arg(long, value_enum, value_name = "KIND")]
@@ -122,7 +121,6 @@ struct MappingArguments {
 
 /// What goes wrong on the whole path.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "the help shows the comments as they are")]
 #[command(next_help_heading = "Trouble on the whole path")]
 struct TroubleArguments {
     /// The fraction of invocations that fail, 0 to 0.9
@@ -219,7 +217,7 @@ async fn staged(
     let mut tasks = JoinSet::new();
     tasks.spawn({
         let (plan, aws, stage, progress) = (Arc::clone(plan), aws.clone(), Arc::clone(&stage), Arc::clone(progress));
-        async move { plan.run(&aws, &stage, seed, &progress).await }
+        async move { Box::pin(plan.run(&aws, &stage, seed, &progress)).await }
     });
     let result = tokio::select! {
         Some(ended) = tasks.join_next() => ended.unwrap_or_else(|panic| Err(VerifyError::Broken(panic))).map(Some),
@@ -338,7 +336,7 @@ impl VerifyArguments {
             }
             document.function_response_types = Some(vec!["ReportBatchItemFailures".to_owned()]);
         }
-        if document.filter_criteria.as_ref().is_some_and(|criteria| criteria.has_filters()) {
+        if document.filter_criteria.as_ref().is_some_and(FilterCriteria::has_filters) {
             return Err("--mapping has FilterCriteria: what they leave out would count as not delivered".to_owned());
         }
         if document.tumbling_window_in_seconds.is_some_and(|seconds| seconds > 0) {
@@ -440,4 +438,4 @@ fn duration(text: &str) -> Option<Duration> {
 const LOAD: &str = "The load";
 
 /// Things are removed in seconds, or the server does not answer.
-const CLEARING_MAX: Duration = Duration::from_secs(60);
+const CLEARING_MAX: Duration = Duration::from_mins(1);

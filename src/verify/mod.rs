@@ -183,9 +183,9 @@ impl Plan {
     /// Carries out one run. What it makes is noted on the stage, which the caller clears however this ends.
     pub async fn run(&self, aws: &Aws, stage: &Stage, seed: u64, progress: &Progress) -> Result<Outcome, VerifyError> {
         if self.source.is_queue() {
-            queue_run::run(self, aws, stage, seed, progress).await
+            Box::pin(queue_run::run(self, aws, stage, seed, progress)).await
         } else {
-            stream_run::run(self, aws, stage, seed, progress).await
+            Box::pin(stream_run::run(self, aws, stage, seed, progress)).await
         }
     }
 

@@ -116,10 +116,12 @@ fn part(text: &mut String, name: &str, lines: &[String], checks: &[Kind], violat
         for event in first.events.iter().take(EVENTS_MAX) {
             writeln!(text, "      {event}").expect("a text takes all");
         }
-        let (more_events, more) = (first.events.len().saturating_sub(EVENTS_MAX), of_kind.count());
-        if more_events > 0 || more > 0 {
-            writeln!(text, "      {more_events} more events, {more} more like this: -o json")
-                .expect("a text takes all");
+        let more =
+            [(first.events.len().saturating_sub(EVENTS_MAX), "more events"), (of_kind.count(), "more like this")];
+        let more: Vec<String> =
+            more.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| format!("{count} {noun}")).collect();
+        if !more.is_empty() {
+            writeln!(text, "      and {}: see -o json", more.join(", ")).expect("a text takes all");
         }
     }
 }
@@ -144,7 +146,7 @@ fn path_lines(figures: &PathFigures) -> Vec<String> {
     )];
     let (invocations, repeats) = (&figures.invocations, &figures.repeats);
     lines.push(format!(
-        "invocations: {} succeeded, {} failed, {} partial, {} throttled, {} cut by {} kills",
+        "invocations: {} succeeded, {} failed, {} partial, {} throttled, {} cut off; {} kills",
         invocations.succeeded,
         invocations.failed,
         invocations.partial,

@@ -163,13 +163,13 @@ impl Script {
         match failed.first() {
             None => Answer::Succeeded,
             Some(_) if !self.reports_failures => Answer::Failed,
-            Some(_) => Answer::Partial(self.with_followers(records, failed)),
+            Some(_) => Answer::Partial(self.with_followers(records, &failed)),
         }
     }
 
     /// A function that keeps a FIFO queue's order names a message's followers in its group as well (`docs/semantics.md`
     /// 5). Of a stream everything behind the first comes again anyhow.
-    fn with_followers(&self, records: &[Delivered], failed: BTreeSet<usize>) -> Vec<usize> {
+    fn with_followers(&self, records: &[Delivered], failed: &BTreeSet<usize>) -> Vec<usize> {
         let key = |place: &usize| records[*place].seen.entry().map(|entry| &entry.key);
         let follows = |place: &usize| failed.iter().any(|first| first < place && key(first) == key(place));
         let is_fifo = self.source == SourceKind::SqsFifo;

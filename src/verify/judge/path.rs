@@ -12,6 +12,7 @@ use super::{Entry, Kind, Moment, Seen, Sent, Story, TOLD_MAX, Violation, count, 
 
 /// What the function saw, and what happened to the daemon meanwhile.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts about the source that do not depend on each other")]
 pub struct PathHistory {
     /// Whether keys keep their order: all sources but a standard queue.
     pub is_ordered: bool,
@@ -486,8 +487,8 @@ impl<'a> Book<'a> {
             deliveries: self.deliveries.values().map(Vec::len).sum(),
             kills: self.history.kills.len(),
             invocations,
-            batch_size: Spread::of(ran.map(|invocation| invocation.records.len()).collect()),
-            attempts: Spread::of(self.deliveries.values().map(Vec::len).collect()),
+            batch_size: Spread::of(&ran.map(|invocation| invocation.records.len()).collect::<Vec<_>>()),
+            attempts: Spread::of(&self.deliveries.values().map(Vec::len).collect::<Vec<_>>()),
             latency_ms: Percentiles::of(latencies.collect()),
             ..PathFigures::default()
         }
@@ -519,13 +520,14 @@ impl Invocation {
 
     /// Of a stream, all from the first named record on come again; of a queue, those that are named.
     pub(in crate::verify) fn fate(&self, place: usize, is_stream: bool) -> Fate {
+        let is_named = |places: &[usize]| {
+            if is_stream { places.iter().any(|failed| *failed <= place) } else { places.contains(&place) }
+        };
         match &self.answer {
             _ if !self.is_answered => Fate::Cut,
             Answer::Succeeded => Fate::Succeeded,
-            Answer::Failed | Answer::Throttled => Fate::Failed,
-            Answer::Partial(places) if is_stream && places.iter().all(|failed| place < *failed) => Fate::Succeeded,
-            Answer::Partial(places) if !is_stream && !places.contains(&place) => Fate::Succeeded,
-            Answer::Partial(_) => Fate::Failed,
+            Answer::Partial(places) if !is_named(places) => Fate::Succeeded,
+            Answer::Failed | Answer::Throttled | Answer::Partial(_) => Fate::Failed,
         }
     }
 
@@ -540,7 +542,7 @@ impl Invocation {
 }
 
 impl Spread {
-    fn of(values: Vec<usize>) -> Option<Self> {
+    fn of(values: &[usize]) -> Option<Self> {
         let (least, greatest) = (*values.iter().min()?, *values.iter().max()?);
         Some(Self { least, mean: values.iter().sum::<usize>() as f64 / values.len() as f64, greatest })
     }

@@ -103,7 +103,7 @@ impl RawStream {
     }
 
     async fn read(self, shard: Arc<str>) -> Result<(), VerifyError> {
-        let (mut errors, mut after, mut iterator) = (0, None, None);
+        let (mut errors, mut denials, mut after, mut iterator) = (0, 0, None, None);
         loop {
             let page = match iterator.take() {
                 Some(iterator) => self.api.page(iterator).await,
@@ -114,7 +114,7 @@ impl RawStream {
             };
             match page {
                 Ok(page) => {
-                    errors = 0;
+                    (errors, denials) = (0, 0);
                     after = page.records.last().map(|(_, number)| number.clone()).or(after);
                     let is_empty = page.records.is_empty();
                     self.note_records(&shard, page.records);
@@ -125,15 +125,18 @@ impl RawStream {
                     iterator = page.next;
                     tokio::time::sleep(if is_empty { IDLE_INTERVAL } else { READ_INTERVAL }).await;
                 }
-                Err(Refusal::Missing) => {
+                Err(Refusal::Missing) if denials == DENIALS_MAX => {
                     self.note(&shard, ReadOutcome::Missing);
                     return Ok(());
                 }
                 Err(Refusal::Other(reason)) if errors == ERRORS_MAX => {
                     return Err(VerifyError::Server(format!("reading {shard}: {reason}")));
                 }
-                Err(Refusal::Other(_)) => {
-                    errors += 1;
+                Err(refusal) => {
+                    match refusal {
+                        Refusal::Missing => denials += 1,
+                        Refusal::Other(_) => errors += 1,
+                    }
                     tokio::time::sleep(ERROR_PAUSE).await;
                 }
             }
@@ -212,8 +215,9 @@ impl StreamApi {
 
     async fn page(&self, iterator: String) -> Result<Page, Refusal> {
         match self {
-            Self::Kinesis { client, .. } => {
-                let answer = client.get_records().shard_iterator(iterator).limit(PAGE_RECORDS).send().await;
+            Self::Kinesis { client, arn, .. } => {
+                let answer =
+                    client.get_records().stream_arn(arn).shard_iterator(iterator).limit(PAGE_RECORDS).send().await;
                 let answer = answer.map_err(|error| refusal(&error))?;
                 let records = answer.records.into_iter().map(|record| {
                     let text = String::from_utf8_lossy(record.data.as_ref()).into_owned();
@@ -269,4 +273,6 @@ const LIST_INTERVAL: Duration = Duration::from_millis(500);
 /// A shard takes 5 reads a second, of which esmd's own reader needs some.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 const READ_INTERVAL: Duration = Duration::from_millis(250);
+/// A shard counts as missing when a server says so once more than this.
+const DENIALS_MAX: u32 = 2;
 const PAGE_RECORDS: i32 = 1_000;

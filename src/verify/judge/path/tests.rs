@@ -158,7 +158,7 @@ fn where_batches_are_halved_only_a_record_by_itself_is_given_up() {
 #[test]
 fn a_stream_gives_up_what_is_too_old() {
     let mut history = fifo(vec![succeeded(100, 110, &[("a", 0), ("b", 0)]), failed(120, 130, &[("a", 1)])]);
-    (history.is_stream, history.age_max, history.ended) = (true, Some(Duration::from_secs(60)), at(61_000));
+    (history.is_stream, history.age_max, history.ended) = (true, Some(Duration::from_mins(1)), at(61_000));
     assert_eq!(judge(&history).1.given_up, 1);
 }
 
