@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::judge::path::PathFigures;
-use super::judge::{Kind, Violation};
+use super::judge::{Kind, Violation, count};
 use super::{Outcome, Plan, ServerFigures, SourceKind};
 
 /// Which checks there are for a source: first of the server, then of the path.
@@ -39,7 +39,7 @@ pub fn text(plan: &Plan, outcome: &Outcome) -> String {
 /// The verdict about all runs, in a line.
 #[must_use]
 pub fn verdict(outcomes: &[Outcome]) -> String {
-    let runs = if outcomes.len() == 1 { "1 run".to_owned() } else { format!("{} runs", outcomes.len()) };
+    let runs = count(outcomes.len(), "run");
     let Some(last) = outcomes.last().filter(|outcome| outcome.is_violated()) else {
         return format!(
             "verdict: fine, in {runs}: the server keeps its promises, and nothing is lost on the whole path"
@@ -47,7 +47,9 @@ pub fn verdict(outcomes: &[Outcome]) -> String {
     };
     let told = |violations: &[Violation]| match counts(violations) {
         counts if counts.is_empty() => "fine".to_owned(),
-        counts => counts.iter().map(|(kind, count)| format!("{} {count}", kind.name())).collect::<Vec<_>>().join(", "),
+        counts => {
+            counts.iter().map(|(kind, number)| format!("{} {number}", kind.name())).collect::<Vec<_>>().join(", ")
+        }
     };
     let (server, path) = (told(&last.server.violations), told(&last.path.violations));
     format!("verdict: VIOLATED, in {runs}. The server: {server}. The whole path: {path}")
@@ -109,17 +111,17 @@ fn part(text: &mut String, name: &str, lines: &[String], checks: &[Kind], violat
     let counts = counts(violations);
     let held: Vec<&str> = checks.iter().filter(|kind| !counts.contains_key(kind)).map(|kind| kind.name()).collect();
     writeln!(text, "  held: {}", held.join(", ")).expect("a text takes all");
-    for (kind, count) in counts {
+    for (kind, number) in counts {
         let mut of_kind = violations.iter().filter(|violation| violation.kind == kind);
         let first = of_kind.next().expect("it was counted");
-        writeln!(text, "  violated: {}, {count}\n    {}", kind.name(), first.what).expect("a text takes all");
+        writeln!(text, "  violated: {}, {number}\n    {}", kind.name(), first.what).expect("a text takes all");
         for event in first.events.iter().take(EVENTS_MAX) {
             writeln!(text, "      {event}").expect("a text takes all");
         }
         let more =
             [(first.events.len().saturating_sub(EVENTS_MAX), "more events"), (of_kind.count(), "more like this")];
         let more: Vec<String> =
-            more.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| format!("{count} {noun}")).collect();
+            more.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| format!("{number} {noun}")).collect();
         if !more.is_empty() {
             writeln!(text, "      and {}: see -o json", more.join(", ")).expect("a text takes all");
         }
@@ -133,8 +135,11 @@ fn server_lines(plan: &Plan, figures: &ServerFigures) -> Vec<String> {
             queue.sent, queue.received, queue.deliveries, queue.receives, plan.receivers, queue.deleted
         )],
         ServerFigures::Stream(stream) => vec![format!(
-            "{} put, {} read, {} shards, {} reshards",
-            stream.sent, stream.received, stream.shards, stream.reshards
+            "{} put, {} read, {}, {}",
+            stream.sent,
+            stream.received,
+            count(stream.shards, "shard"),
+            count(stream.reshards, "reshard")
         )],
     }
 }
@@ -146,13 +151,13 @@ fn path_lines(figures: &PathFigures) -> Vec<String> {
     )];
     let (invocations, repeats) = (&figures.invocations, &figures.repeats);
     lines.push(format!(
-        "invocations: {} succeeded, {} failed, {} partial, {} throttled, {} cut off; {} kills",
+        "invocations: {} succeeded, {} failed, {} partial, {} throttled, {} cut off; {}",
         invocations.succeeded,
         invocations.failed,
         invocations.partial,
         invocations.throttled,
         invocations.cut,
-        figures.kills
+        count(figures.kills, "kill")
     ));
     lines.push(format!(
         "repeats: {} after a failure, {} after a crash, {} by the server, {} unexplained",

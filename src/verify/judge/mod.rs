@@ -252,7 +252,7 @@ fn names<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
 }
 
 /// A number and its noun.
-fn count(number: usize, noun: &str) -> String {
+pub(super) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 

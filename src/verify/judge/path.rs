@@ -2,12 +2,14 @@
 //! invented, first deliveries of a key in order, one invocation of a key at a time, parents before children, and a reason
 //! for every repeat. Knows no client and no clock, and nothing of esmd but what the mapping promises.
 
+mod figures;
+mod order;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
+pub use self::figures::{Invocations, PathFigures, Percentiles, Repeats, Spread};
 use super::{Entry, Kind, Moment, Seen, Sent, Story, TOLD_MAX, Violation, count, names};
 
 /// What the function saw, and what happened to the daemon meanwhile.
@@ -92,87 +94,6 @@ pub enum Answer {
     Throttled,
     /// These places of the batch failed, at least one.
     Partial(Vec<usize>),
-}
-
-/// What was counted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct PathFigures {
-    /// Records that the source took.
-    pub sent: usize,
-    /// Records that the function processed with success.
-    pub delivered: usize,
-    /// Records that were given up by the rules: attempts, age, redrive.
-    pub given_up: usize,
-    /// Records that were neither.
-    pub lost: usize,
-    /// Of those, records that the raw readers did not get either, or whose shard vanished.
-    pub lost_by_server: usize,
-    /// How often records reached the function.
-    pub deliveries: usize,
-    /// Deliveries of records that the function had seen, by reason.
-    pub repeats: Repeats,
-    /// How often the daemon was killed.
-    pub kills: usize,
-    /// Invocations by what came of them.
-    pub invocations: Invocations,
-    /// Records in a batch.
-    pub batch_size: Option<Spread>,
-    /// Deliveries of one record.
-    pub attempts: Option<Spread>,
-    /// From the put to the first invocation, milliseconds.
-    pub latency_ms: Option<Percentiles>,
-}
-
-/// Why records came again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Repeats {
-    /// The function had failed or named it, or its batch.
-    pub after_failure: usize,
-    /// The daemon was killed in between.
-    pub after_crash: usize,
-    /// The queue handed it out again though it had succeeded.
-    pub by_server: usize,
-    /// None of these.
-    pub unexplained: usize,
-}
-
-/// Invocations by what came of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Invocations {
-    /// Success.
-    pub succeeded: usize,
-    /// A function error.
-    pub failed: usize,
-    /// A partial response.
-    pub partial: usize,
-    /// Refused.
-    pub throttled: usize,
-    /// The caller went away.
-    pub cut: usize,
-}
-
-/// Least, mean and greatest.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Spread {
-    /// The least.
-    pub least: usize,
-    /// The mean.
-    pub mean: f64,
-    /// The greatest.
-    pub greatest: usize,
-}
-
-/// Percentiles, by nearest rank.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Percentiles {
-    /// Half are at most this.
-    pub p50: u64,
-    /// Nine in ten.
-    pub p90: u64,
-    /// 99 in a hundred.
-    pub p99: u64,
-    /// All.
-    pub max: u64,
 }
 
 /// What is wrong, and what was counted.
@@ -346,97 +267,6 @@ impl<'a> Book<'a> {
         }
     }
 
-    /// Along each key, the first arrivals and the first successes are in the order sent. What never came, or never
-    /// succeeded, is missed elsewhere.
-    fn order(&self, violations: &mut Vec<Violation>) {
-        let mut arrivals: BTreeMap<&Arc<str>, Vec<(usize, &Entry)>> = BTreeMap::new();
-        let mut successes: BTreeMap<&Arc<str>, Vec<(usize, &Entry)>> = BTreeMap::new();
-        let is_certain = |entry: &Entry| self.sent.get(entry).is_some_and(|sent| sent.taken.is_some());
-        for (entry, deliveries) in self.deliveries.iter().filter(|(entry, _)| is_certain(entry)) {
-            arrivals.entry(&entry.key).or_default().extend(deliveries.first().map(|first| (first.number, *entry)));
-            let success = deliveries.iter().find(|delivery| delivery.fate == Fate::Succeeded);
-            successes.entry(&entry.key).or_default().extend(success.map(|first| (first.number, *entry)));
-        }
-        for (what, firsts) in [("first came", arrivals), ("first succeeded", successes)] {
-            for (key, firsts) in firsts {
-                // By number, since the map is; so a later one must not be in an earlier invocation.
-                let Some(pair) = firsts.windows(2).find(|pair| pair[1].0 < pair[0].0 || self.is_inverted(pair)) else {
-                    continue;
-                };
-                let [(_, earlier), (_, later)] = [pair[0], pair[1]];
-                let mut story = self.story([earlier, later]);
-                self.tell_kills(&mut story);
-                let what = format!("key {key}: {} {what} after {}", earlier.number, later.number);
-                violations.push(story.show(Kind::DeliveryOrder, vec![earlier.clone(), later.clone()], what));
-            }
-        }
-    }
-
-    /// Both in one invocation, the later one in front.
-    fn is_inverted(&self, pair: &[(usize, &Entry)]) -> bool {
-        let place = |entry: &Entry| {
-            let records = &self.history.invocations[pair[0].0].records;
-            records.iter().position(|record| record.seen.entry() == Some(entry))
-        };
-        pair[0].0 == pair[1].0 && place(pair[1].1) < place(pair[0].1)
-    }
-
-    fn overlaps(&self, violations: &mut Vec<Violation>) {
-        let mut last: BTreeMap<&Arc<str>, (usize, &Invocation)> = BTreeMap::new();
-        for (number, invocation) in
-            self.history.invocations.iter().enumerate().filter(|(_, invocation)| invocation.runs())
-        {
-            let keys: BTreeSet<&Arc<str>> =
-                invocation.records.iter().filter_map(|record| Some(&record.seen.entry()?.key)).collect();
-            for key in keys {
-                let Some((before_number, before)) = last.insert(key, (number, invocation)) else { continue };
-                if before.ended.is_none_or(|ended| ended > invocation.arrived) {
-                    let mut story = Story::default();
-                    before.tell(before_number, key, &mut story);
-                    invocation.tell(number, key, &mut story);
-                    let what = format!("key {key}: invocations {} and {} ran at once", before_number + 1, number + 1);
-                    violations.push(story.show(Kind::OverlappingKey, Vec::new(), what));
-                }
-            }
-        }
-    }
-
-    /// No invocation of a shard begins before the last one of each of its ancestors is over.
-    fn parents_first(&self, violations: &mut Vec<Violation>) {
-        let mut by_shard: BTreeMap<&Arc<str>, Vec<(usize, &Invocation)>> = BTreeMap::new();
-        for (number, invocation) in
-            self.history.invocations.iter().enumerate().filter(|(_, invocation)| invocation.runs())
-        {
-            if let Some(shard) = invocation.records.first().and_then(|record| record.shard.as_ref()) {
-                by_shard.entry(shard).or_default().push((number, invocation));
-            }
-        }
-        for (child, invocations) in &by_shard {
-            let first = invocations[0];
-            for ancestor in self.ancestors(child) {
-                let is_late = |(_, invocation): &&(usize, &Invocation)| {
-                    invocation.ended.is_none_or(|ended| ended > first.1.arrived)
-                };
-                let Some(late) = by_shard.get(&ancestor).into_iter().flatten().find(is_late) else { continue };
-                let mut story = Story::default();
-                story.tell(first.1.arrived, format!("invocation {}, the first of {child}, arrives", first.0 + 1));
-                story.tell(late.1.arrived, format!("invocation {} of {ancestor} arrives", late.0 + 1));
-                let what = format!("{child} began before its ancestor {ancestor} was over");
-                violations.push(story.show(Kind::ChildBeforeParent, Vec::new(), what));
-            }
-        }
-    }
-
-    fn ancestors(&self, shard: &Arc<str>) -> BTreeSet<Arc<str>> {
-        let mut ancestors = BTreeSet::new();
-        let mut next = vec![Arc::clone(shard)];
-        while let Some(shard) = next.pop() {
-            let parents = self.history.parents.get(&shard).into_iter().flatten();
-            next.extend(parents.filter(|parent| ancestors.insert(Arc::clone(*parent))).cloned());
-        }
-        ancestors
-    }
-
     fn tell_kills(&self, story: &mut Story) {
         self.history.kills.iter().for_each(|kill| story.tell(kill.done, "the daemon is killed"));
     }
@@ -538,21 +368,6 @@ impl Invocation {
         if let Some(ended) = self.ended {
             story.tell(ended, format!("invocation {} ends", number + 1));
         }
-    }
-}
-
-impl Spread {
-    fn of(values: &[usize]) -> Option<Self> {
-        let (least, greatest) = (*values.iter().min()?, *values.iter().max()?);
-        Some(Self { least, mean: values.iter().sum::<usize>() as f64 / values.len() as f64, greatest })
-    }
-}
-
-impl Percentiles {
-    fn of(mut values: Vec<u64>) -> Option<Self> {
-        values.sort_unstable();
-        let at = |percent: usize| values.get((values.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        Some(Self { p50: at(50)?, p90: at(90)?, p99: at(99)?, max: at(100)? })
     }
 }
 
