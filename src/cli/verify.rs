@@ -81,7 +81,7 @@ async fn staged(
     let stage = Arc::new(Stage::new(aws.clone(), name.clone(), plan.endpoint.clone()));
     // A task of its own, so that a panic in it is an answer like others.
     if matches!(plan.place, Place::Made { .. }) {
-        progress.step(&format!("what is made for this run is called {name}"));
+        progress.say(&format!("what is made for this run is called {name}"));
     }
     let mut tasks = JoinSet::new();
     tasks.spawn({

@@ -18,6 +18,12 @@ impl Progress {
         Self { is_terminal: std::io::stderr().is_terminal(), step: Mutex::default() }
     }
 
+    /// Something that stays to be read.
+    pub fn say(&self, text: &str) {
+        self.clear();
+        write(&format!("{text}\n"));
+    }
+
     /// A new step begins.
     pub fn step(&self, text: &str) {
         self.clear();
