@@ -2,7 +2,7 @@
 # Python 3.11, Node 20, Java 17.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim bench lint build clean
+.PHONY: help demo test sim bugs bench lint build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ sim: ## Simulate worlds: SEEDS=1000 [FROM=7]; one again with all that happens in
 	@SIM_SEEDS=$(or $(SEEDS),1000) SIM_FROM=$(FROM) SIM_SEED=$(SEED) SIM_SCENARIO=$(SCENARIO) SIM_THREADS=$$(nproc) \
 	cargo test --quiet --no-default-features --features engine --profile sim --target-dir target/sim --test sim -- \
 	--nocapture --exact $(if $(SEED),replay --ignored,fresh_seeds_hold)
+
+bugs: ## Put known bugs in, one by one, and see the simulation catch each: [SEEDS=1000] [FROM='1 100001'] [BUGS='fifo lease']
+	@python3 -B tests/sim/bugs/run.py
 
 bench: ## Measure the core and the rendering, each figure beside its baseline in the same run
 	cargo bench --quiet --no-default-features --bench core --bench rendering --target-dir target/bench

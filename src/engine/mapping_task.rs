@@ -303,8 +303,7 @@ impl MappingTask {
         }
         store.add_shards(self.uuid, missing).await?;
         let rows = store.leases(self.uuid).await?;
-        let tree = self.tree(listed, &rows);
-        Ok(tree.readable().into_iter().collect())
+        Ok(self.tree(listed, &rows).readable().into_iter().collect())
     }
 
     fn tree(&self, listed: Vec<Shard>, rows: &[LeaseRow]) -> ShardTree {

@@ -656,6 +656,7 @@ async fn a_lease_is_shortened_by_the_time_that_the_machine_slept_during_the_rece
 
 struct TestQueue {
     arn: String,
+    fifo: bool,
     backing: Backing,
 }
 
@@ -680,7 +681,7 @@ impl TestQueue {
             let visibility = Duration::from_secs(visibility_seconds.into());
             let settings = QueueSettings { fifo, visibility, wait: settings().wait };
             let queue = FakeQueue::new(fakes::clock(), &arn, settings);
-            return Self { arn, backing: Backing::Fake(queue) };
+            return Self { arn, fifo, backing: Backing::Fake(queue) };
         };
         let create = client.create_queue().queue_name(&name);
         let mut create = create.attributes(QueueAttributeName::VisibilityTimeout, visibility_seconds.to_string());
@@ -689,7 +690,7 @@ impl TestQueue {
             create = create.attributes(QueueAttributeName::ContentBasedDeduplication, "true");
         }
         let url = create.send().await.unwrap().queue_url.unwrap();
-        Self { arn: arn(&name), backing: Backing::Served { client, url } }
+        Self { arn: arn(&name), fifo, backing: Backing::Served { client, url } }
     }
 
     async fn send(&self, body: &str, group: Option<&str>) {
@@ -709,7 +710,7 @@ impl TestQueue {
         let (client, url) = self.served();
         let name = self.dead_letter_name();
         let mut create = client.create_queue().queue_name(&name);
-        if is_fifo(&name) {
+        if self.fifo {
             create = create.attributes(QueueAttributeName::FifoQueue, "true");
         }
         create.send().await.unwrap();
@@ -878,10 +879,6 @@ fn message(record: &Record) -> (&Arc<str>, &Receipt) {
 fn body(record: &Record) -> String {
     let element: Value = serde_json::from_slice(&record.element).unwrap();
     element["body"].as_str().unwrap().to_owned()
-}
-
-fn is_fifo(name: &str) -> bool {
-    name.ends_with(".fifo")
 }
 
 fn arn(name: &str) -> String {

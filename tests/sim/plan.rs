@@ -17,6 +17,7 @@ use crate::random::Random;
 use crate::time::Time;
 use crate::weather::{Climate, Weather};
 
+#[allow(clippy::struct_excessive_bools)] // each is a word of a scenario
 pub struct Plan {
     pub feed: FeedPlan,
     /// The stream pushes its records to a registered consumer.

@@ -128,6 +128,9 @@ impl Daemon {
                 world.trace.say(|| "the daemon drains".to_owned());
                 let drained = life.drain().await;
                 world.trace.say(|| format!("the daemon stopped: {drained:?}"));
+                if drained.is_ok() {
+                    world.oracle.judge_drain();
+                }
             } else {
                 world.weather.count("daemon crashes");
                 world.trace.say(|| "the daemon crashes".to_owned());

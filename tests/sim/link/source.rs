@@ -40,10 +40,10 @@ impl SourceLink {
         self.link.oracle.settling(self.link.life, &settlements);
         let mut answers = Vec::with_capacity(settlements.len());
         for settlement in &settlements {
-            answers.push(match self.link.weather.refuses() {
-                true => Settled::Refused,
-                false => self.inner.settle(vec![settlement.clone()]).await.remove(0),
-            });
+            let is_refused = self.link.weather.refuses();
+            let answer =
+                if is_refused { vec![Settled::Refused] } else { self.inner.settle(vec![settlement.clone()]).await };
+            answers.extend(answer);
         }
         for answer in &mut answers {
             if self.link.weather.chance(10, "settlement refused for a while") {
@@ -239,17 +239,13 @@ struct Asked {
     shard: ShardId,
     since: Instant,
     patience: Duration,
-    /// Until the consumer has drained, or was cut off.
-    ends_within: Duration,
     is_answered: bool,
 }
 
 impl Asked {
     fn new(receiver: &ReceiverLink) -> Self {
         let (link, shard, patience) = (Arc::clone(&receiver.link), receiver.shard.clone(), receiver.patience);
-        let is_queue = link.oracle.is_of_queue();
-        let ends_within = if is_queue { QUEUE_ENDS_WITHIN } else { STREAM_ENDS_WITHIN };
-        Self { link, shard, since: Instant::now(), patience, ends_within, is_answered: false }
+        Self { link, shard, since: Instant::now(), patience, is_answered: false }
     }
 
     fn answered(mut self) {
@@ -263,7 +259,8 @@ impl Drop for Asked {
         if waited < self.patience {
             return;
         }
-        if waited > self.patience + self.ends_within {
+        // Of a queue's receives one may be silent for longer, as long as another is answered.
+        if waited > self.patience + ENDS_WITHIN && !link.oracle.is_of_queue() {
             link.oracle.object(format!("{shard}: a receive waited for {waited:?}, and its consumer went on with it"));
         }
         let is_shown = link.board.stalled_shards(MAPPING).contains(shard);
@@ -289,8 +286,7 @@ pub fn error(number: Option<u64>) -> SourceError {
 }
 
 /// The daemon looks once a second, and gives up a stream's receive at once.
-const STREAM_ENDS_WITHIN: Duration = Duration::from_secs(10);
-/// A queue's receive is awaited as long as an invocation may run, and then for half a minute.
-const QUEUE_ENDS_WITHIN: Duration = Duration::from_secs(200);
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
 /// The adapter's margin is a tenth of a lease; an answer that is late by one of so many parts is covered by it.
 const LEASE_PARTS_LATE: u32 = 20;

@@ -33,6 +33,8 @@ struct Message {
     succeeded_in: BTreeSet<u32>,
     /// The receives whose invocation failed.
     failed: BTreeSet<u32>,
+    /// The latest receive that was invoked.
+    invoked: u32,
     /// Its queue handed it out again while somebody held it.
     is_repeated: bool,
 }
@@ -65,7 +67,8 @@ impl QueueBook {
         let number = self.messages.len();
         self.numbers.insert(Arc::clone(id), number);
         let (succeeded_in, failed) = (BTreeSet::new(), BTreeSet::new());
-        self.messages.push(Message { id: Arc::clone(id), succeeded_in, failed, is_repeated: false });
+        let (invoked, is_repeated) = (0, false);
+        self.messages.push(Message { id: Arc::clone(id), succeeded_in, failed, invoked, is_repeated });
         if let Some(group) = group {
             self.groups.entry(group.to_owned()).or_default().numbers.push(number);
         }
@@ -133,7 +136,24 @@ impl QueueBook {
                 return Err(format!("{} of group {} is invoked before {older}", record.number, record.key));
             }
         }
+        for record in records {
+            self.messages[record.number].invoked = record.receives;
+        }
         Ok(())
+    }
+
+    /// `docs/semantics.md` 4.6: what a drain leaves uninvoked is there for others at once. Of a FIFO queue's messages the
+    /// daemon lets go those whose group may not go on.
+    pub fn judge_drain(&self) -> Verdict {
+        if !self.groups.is_empty() {
+            return Ok(());
+        }
+        let is_kept = |message: &Message| {
+            let look = self.queue.look(&message.id);
+            look.is_some_and(|look| look.leased && look.receives > message.invoked)
+        };
+        let kept = self.messages.iter().position(is_kept);
+        kept.map_or(Ok(()), |number| Err(format!("{number} was not invoked, and stays hidden after the drain")))
     }
 
     pub fn ended(&mut self, life: u32, records: &[Carried], heard: &Heard) {

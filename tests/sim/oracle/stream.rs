@@ -1,7 +1,8 @@
-//! A stream's book: every record, its key's order, its shard's parents. Its checkpoints and what is told of records that are
-//! given up have files of their own.
+//! A stream's book: every record, its key's order, its shard's parents. Its checkpoints, gaps in reading, and what is told of
+//! records that are given up have files of their own.
 
 mod checkpoints;
+mod gaps;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,8 @@ pub struct StreamBook {
     keys: BTreeMap<String, Key>,
     shards: BTreeMap<ShardId, ShardBook>,
     windows: WindowBook,
+    /// The source does not answer for these.
+    silent: BTreeSet<ShardId>,
     /// What the daemon's clock said last.
     now: Timestamp,
     /// That clock leapt: it may do so between a decision and the call that follows.
@@ -63,8 +66,6 @@ struct ShardBook {
     is_ended: bool,
     /// All of it and of its parents is done, for good.
     is_complete: bool,
-    /// The source does not answer for it.
-    is_silent: bool,
     /// The life that claimed it last, and whether its consumer has had a reason to begin again since.
     claimed_in: u32,
     has_stalled: bool,
@@ -97,6 +98,7 @@ impl StreamBook {
             keys: BTreeMap::new(),
             shards: BTreeMap::new(),
             windows: WindowBook::default(),
+            silent: BTreeSet::new(),
             now: Timestamp::default(),
             leaps: false,
         }
@@ -200,7 +202,7 @@ impl StreamBook {
         if lease.epoch <= shard.epoch {
             return Err(format!("the world is wrong: {} is claimed in epoch {} again", lease.shard, lease.epoch));
         }
-        (shard.epoch, shard.claimed_in, shard.has_stalled) = (lease.epoch, life, shard.is_silent);
+        (shard.epoch, shard.claimed_in, shard.has_stalled) = (lease.epoch, life, self.silent.contains(&lease.shard));
         let read_up_to = match &checkpoint.up_to {
             UpTo::After(position) => Some(place(position)),
             UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) | UpTo::Ended => None,
@@ -211,9 +213,12 @@ impl StreamBook {
     }
 
     pub fn silenced(&mut self, id: &ShardId, is_silent: bool) {
-        let shard = self.shards.entry(id.clone()).or_default();
-        shard.is_silent = is_silent;
-        shard.has_stalled |= is_silent;
+        if is_silent {
+            self.silent.insert(id.clone());
+            self.shards.entry(id.clone()).or_default().has_stalled = true;
+        } else {
+            self.silent.remove(id);
+        }
     }
 
     /// The consumer that has this record had an invocation that was not answered within its time.
@@ -265,31 +270,6 @@ impl StreamBook {
             if held > capacity {
                 return Err(format!("{id}: {held} records are held, {capacity} at most"));
             }
-        }
-        Ok(())
-    }
-
-    /// `docs/semantics.md` 6.2: reading goes on at the next record that is there, and a gap is told where something was
-    /// trimmed after the last record read, and nowhere else. Who follows no record misses nothing.
-    fn judge_gap(&self, id: &ShardId, received: &Received) -> Verdict {
-        let Some(shard) = self.shards.get(id) else { return Ok(()) };
-        let Some(read_up_to) = shard.reading.read_up_to else { return Ok(()) };
-        let at = |of: u64| shard.numbers.partition_point(|number| self.records[*number].place < of);
-        let last = shard.numbers.get(at(read_up_to)).filter(|last| self.records[**last].place == read_up_to);
-        if received.reset.is_some() && last.is_none_or(|last| !self.records[*last].trimmed) {
-            return Err(format!("{id}: a gap is told after {last:?}, and nothing was trimmed"));
-        }
-        let next = match received.records.first().map(|record| &record.origin) {
-            Some(Origin::Position(first)) => at(place(first)),
-            _ if received.ended => shard.numbers.len(),
-            _ => return Ok(()),
-        };
-        let passed = shard.numbers.get(at(read_up_to + 1)..next).unwrap_or_default();
-        if let Some(number) = passed.iter().find(|number| !self.records[**number].trimmed) {
-            return Err(format!("{id}: {number} is passed over"));
-        }
-        if !passed.is_empty() && received.reset.is_none() {
-            return Err(format!("{id}: {passed:?} were trimmed, and no gap is told"));
         }
         Ok(())
     }

@@ -72,7 +72,9 @@ impl WindowBook {
 
     pub fn judge_begin(&mut self, id: &ShardId, call: Option<&Windowed>, here: &Surroundings<'_>) -> Verdict {
         let shard = self.shards.entry(id.clone()).or_default();
-        let silent = self.may_give_up && here.terms.undeliverable.is_none();
+        // Nobody is told of what the source would have dropped, destination or not.
+        let untold = here.terms.undeliverable.is_none() || here.terms.retry.retention.is_some();
+        let silent = self.may_give_up && untold;
         let Some(call) = call else {
             let is_open = shard.open.is_some() && !silent;
             if is_open || here.terms.tumbling_window.is_some() {

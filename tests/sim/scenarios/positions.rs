@@ -26,6 +26,28 @@ pub(super) fn trimmed(random: &mut Random) -> Plan {
     plan
 }
 
+/// A key fails for so long that its shard, and those that follow, expire while its records are held.
+pub(super) fn expired_parents(random: &mut Random) -> Plan {
+    let keeps = seconds(random.within(20..=90));
+    let until = seconds(random.within(200..=900));
+    let mut plan = a_stream(random);
+    plan.function = Habits { blocked: Some(("key-0".to_owned(), until)), fails: 0, ..plan.function };
+    plan.lives = Lives { last: Some(until / 2..=until), ..Lives::short() };
+    plan.lasts = until + seconds(300);
+    plan.actors = vec![
+        Box::new(Producer {
+            every: seconds(0)..=seconds(random.within(2..=40)),
+            burst: 1..=10,
+            keys: random.within(1..=6),
+            hot: 300,
+            records_max: 2_000,
+        }),
+        Box::new(Resharder { every: seconds(1)..=seconds(random.within(5..=60)), shards_max: 3 }),
+        Box::new(Retention { keeps }),
+    ];
+    plan
+}
+
 /// The source denies every call for minutes, an hour at most. Nothing begins again for it, and no attempt is used up.
 pub(super) fn denied(random: &mut Random) -> Plan {
     let fifo = random.chance(500);

@@ -50,3 +50,42 @@ pub(super) fn fair_queue(random: &mut Random) -> Plan {
         ..in_fair_weather(a_queue(random, fifo))
     }
 }
+
+/// Messages come again while they are invoked, others of their groups with them; and then the queue refuses to delete
+/// them, although their leases live.
+pub(super) fn refusals(random: &mut Random) -> Plan {
+    let climate = Climate { refuses: random.within(50..=500), ..Climate::default() };
+    let visibility = random.within(3..=20);
+    let producer = Producer {
+        every: seconds(0)..=seconds(random.within(1..=10)),
+        burst: 1..=30,
+        keys: random.within(1..=8),
+        hot: random.pick(&[0, 300]),
+        records_max: count(random.spread(20..=500)),
+    };
+    Plan {
+        feed: FeedPlan::Queue { fifo: true, visibility: seconds(visibility), wait: seconds(1), receives_max: None },
+        climate,
+        batch_size: count(random.within(2..=10)),
+        function: Habits {
+            slows: 400,
+            slow: seconds(visibility / 2)..=seconds(visibility * 2),
+            fails: 0,
+            throttles: 0,
+            ..Habits::draw(random)
+        },
+        actors: vec![Box::new(producer)],
+        ..a_queue(random, true)
+    }
+}
+
+/// Daemons are drained again and again while messages wait for a batch, and nothing goes wrong.
+pub(super) fn drained(random: &mut Random) -> Plan {
+    let mut plan = in_fair_weather(a_queue(random, false));
+    plan.feed = FeedPlan::Queue { fifo: false, visibility: seconds(120), wait: seconds(2), receives_max: None };
+    plan.window = seconds(random.within(1..=5));
+    plan.batch_size = count(random.within(5..=50));
+    plan.function = Habits { slows: 0, throttles: 0, ..Habits::draw(random) };
+    plan.lives.last = Some(seconds(1)..=seconds(20));
+    plan
+}
