@@ -23,6 +23,8 @@ pub struct WindowBook {
     counted: BTreeSet<usize>,
     /// Some policy gave up records or final calls, or may have, and nobody was told.
     may_give_up: bool,
+    /// The source says how long it keeps records.
+    may_expire: bool,
 }
 
 #[derive(Default)]
@@ -67,13 +69,14 @@ impl WindowBook {
 
     pub fn reads(&mut self, terms: Terms) {
         let retry = terms.retry;
+        self.may_expire |= retry.retention.is_some();
         self.may_give_up |= retry.attempts_max.is_some() || retry.age_max.is_some() || retry.retention.is_some();
     }
 
     pub fn judge_begin(&mut self, id: &ShardId, call: Option<&Windowed>, here: &Surroundings<'_>) -> Verdict {
         let shard = self.shards.entry(id.clone()).or_default();
         // Nobody is told of what the source would have dropped, destination or not.
-        let untold = here.terms.undeliverable.is_none() || here.terms.retry.retention.is_some();
+        let untold = here.terms.undeliverable.is_none() || self.may_expire;
         let silent = self.may_give_up && untold;
         let Some(call) = call else {
             let is_open = shard.open.is_some() && !silent;
