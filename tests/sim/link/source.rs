@@ -66,7 +66,6 @@ impl SourceLink {
                 *answer = Extended::Failed;
             }
         }
-        self.link.oracle.extended(&extensions, &answers);
         answers
     }
 }
@@ -118,8 +117,10 @@ impl Source for SourceLink {
         Box::pin(async move {
             self.link.oracle.extending(&extensions);
             let count = extensions.len();
-            let extend = self.extend_each(extensions, self.link.clock.now());
-            self.link.call(Part::Source, "extend", extend, move |_| vec![Extended::Failed; count]).await
+            let extend = self.extend_each(extensions.clone(), self.link.clock.now());
+            let heard = self.link.call(Part::Source, "extend", extend, move |_| vec![Extended::Failed; count]).await;
+            self.link.oracle.extended(&extensions, &heard, self.link.clock.now());
+            heard
         })
     }
 }

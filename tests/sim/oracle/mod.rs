@@ -284,10 +284,11 @@ impl Oracle {
     }
 
     /// The daemon hears of it.
-    pub fn extended(&self, extensions: &[Extension], answers: &[Extended]) {
+    /// The daemon heard this.
+    pub fn extended(&self, extensions: &[Extension], answers: &[Extended], now: Timestamp) {
         for (extension, answer) in extensions.iter().zip(answers) {
             self.trace.say(|| format!("{} extended by {:?}: {answer:?}", extension.handle.receipt, extension.by));
-            self.state().queue().extended(extension, *answer);
+            self.state().queue().extended(extension, *answer, now);
         }
     }
 

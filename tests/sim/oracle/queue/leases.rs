@@ -1,5 +1,6 @@
 //! What a queue's book says of leases that are extended, and of messages that an outage must not cost.
 
+use esmd::core::Timestamp;
 use esmd::core::settlement::{Extended, Extension};
 
 use super::QueueBook;
@@ -23,10 +24,10 @@ impl QueueBook {
         Ok(())
     }
 
-    pub fn extended(&mut self, extension: &Extension, extended: Extended) {
-        if let (Extended::Until(ends_at), Some(held)) =
-            (extended, self.held.get_mut(&self.numbers[&extension.handle.id]))
-        {
+    /// What was let go meanwhile is not held again.
+    pub fn extended(&mut self, extension: &Extension, extended: Extended, now: Timestamp) {
+        let held = self.held.get_mut(&self.numbers[&extension.handle.id]);
+        if let (Extended::Until(ends_at), Some(held)) = (extended, held.filter(|held| **held > now)) {
             *held = ends_at.max(*held);
         }
     }
