@@ -91,8 +91,12 @@ impl Heartbeat {
         self.due.first().map(|(due_at, _)| *due_at)
     }
 
+    /// Instead of what was planned before, if anything was.
     fn plan(&mut self, order: Order, due_at: Timestamp) {
         let lease = self.leases.get_mut(&order).expect("only what is kept up is planned");
+        if let Some(before) = lease.due_at.take() {
+            self.due.remove(&(before, order));
+        }
         if due_at >= lease.ends_at {
             self.leases.remove(&order);
         } else {
@@ -144,6 +148,25 @@ mod tests {
         heartbeat.end(MESSAGE);
         heartbeat.extended(time(11), MESSAGE, time(30));
         assert_eq!(heartbeat.next_at(), None, "what was under way begins nothing anew");
+    }
+
+    /// Servers exist that give the same receipt again: an answer to what was under way may then come after a receive.
+    #[test]
+    fn an_answer_that_comes_after_another_receive_leaves_one_extension_planned() {
+        for failed in [false, true] {
+            let mut heartbeat = begun(20);
+            heartbeat.take_due(time(10));
+            heartbeat.begin(time(11), MESSAGE, time(31));
+            if failed {
+                heartbeat.failed(time(12), MESSAGE);
+            } else {
+                heartbeat.extended(time(12), MESSAGE, time(32));
+            }
+            assert_eq!(heartbeat.take_due(time(25)).len(), 1);
+            assert_eq!(heartbeat.next_at(), None, "it is under way");
+            heartbeat.end(MESSAGE);
+            assert_eq!(heartbeat.take_due(time(40)), []);
+        }
     }
 
     #[test]
