@@ -60,7 +60,7 @@ impl Heartbeat {
             let lease = self.leases.get_mut(&order).expect("what is due has a lease");
             let by = lease.length.min(lease.last_at.since(now));
             lease.due_at = None;
-            if lease.ends_at <= now || now + by <= lease.ends_at {
+            if lease.ends_at <= now || lease.last_at <= lease.ends_at {
                 self.leases.remove(&order); // it is lost, or may not be longer
             } else {
                 taken.push((order, by));
@@ -167,6 +167,13 @@ mod tests {
             heartbeat.end(MESSAGE);
             assert_eq!(heartbeat.take_due(time(40)), []);
         }
+    }
+
+    #[test]
+    fn a_short_lease_that_goes_along_as_it_begins_is_kept_up() {
+        let mut heartbeat = begun(2);
+        heartbeat.begin(time(1), Order(8), time(3));
+        assert_eq!(heartbeat.take_due(time(1)), [(MESSAGE, seconds(2)), (Order(8), seconds(2))]);
     }
 
     #[test]
