@@ -66,8 +66,12 @@ pub fn judge<'a>(reply: &Reply, records: Option<impl Iterator<Item = &'a Record>
     }
 }
 
-/// The member `state` of a response. A null is none: it is what languages with types make of a state that was not set.
+/// The member `state` of a response, which is an object: of an array, serde would take the first element for it. A null
+/// is none: it is what languages with types make of a state that was not set.
 fn state(payload: &[u8]) -> Option<WindowState> {
+    if !payload.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
     let Response { state } = serde_json::from_slice(payload).ok()?;
     state.filter(|state| state.get().starts_with('{')).map(|state| WindowState::new(state.get()))
 }
@@ -119,6 +123,7 @@ mod tests {
             r#"{"State":{}}"#,
             r#"{"state":{},"state":{}}"#,
             r#"{"batchItemFailures":[]}"#,
+            r#"[{"count":1}]"#,
         ] {
             let (outcome, answer) = judge(&answered(payload), NOBODY);
             assert_eq!(outcome, Outcome::Failed(Failure::InvalidResponse), "{payload}");
