@@ -86,6 +86,11 @@ pub fn at_or_after(position: &Position) -> (bool, &str) {
     (position.index > 0, position.sequence_number.as_str())
 }
 
+/// Whether the position lies inside the aggregate that has this number.
+fn is_inside(position: &UpTo, number: &SequenceNumber) -> bool {
+    matches!(position, UpTo::After(position) if position.index > 0 && position.sequence_number == *number)
+}
+
 /// The reader of one shard. It subscribes when it is asked for records.
 pub struct PushReceiver<S: PushedShard> {
     shard: S,
@@ -229,6 +234,8 @@ impl<S: PushedShard> PushReceiver<S> {
         let is_empty = event.records.is_empty();
         self.held.push(event.records);
         match event.next {
+            // The aggregate there has not come yet: after its number its rest would be passed over.
+            Next::After(number) if is_empty && is_inside(&self.position, &number) => {}
             Next::After(number) => self.position = UpTo::After(number.into()),
             Next::End => self.position = UpTo::Ended,
             Next::Unsaid => {

@@ -343,6 +343,21 @@ async fn a_position_inside_an_aggregate_is_resumed_at_its_next_record() {
     }
 }
 
+/// `docs/semantics.md` 6.8 (invariant 105): a sign of life before the aggregate names the number that it was asked for.
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_before_the_rest_of_an_aggregate_does_not_pass_it() {
+    let rest = || holding(&[("101", aggregate(&[("a", b"x"), ("b", b"y")]))]);
+    let script = Script::of([vec![event(&[], "101"), after(10, Step::End)], vec![rest()]]);
+    let position = Position { sequence_number: SequenceNumber::new("101"), index: 1 };
+    let mut receiver = script.open(UpTo::After(position));
+    assert!(receive(&mut receiver, 10).await.is_empty());
+
+    let records = receiver.receive(10).await.unwrap().records;
+
+    assert_eq!(script.subscribed(), ["at 101", "at 101"]);
+    assert_eq!(records.iter().map(place).collect::<Vec<_>>(), [("101".into(), 2)]);
+}
+
 /// The stream is another one of the same name: its numbers mean nothing here.
 #[tokio::test(start_paused = true)]
 async fn a_position_inside_an_aggregate_that_is_unknown_hides_nothing() {
