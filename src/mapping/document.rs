@@ -106,10 +106,13 @@ pub struct MappingDocument {
 
 impl MappingDocument {
     /// This document with the members that `change` gives in place of its own. A member is replaced as a whole, an
-    /// empty one clears it, an absent one leaves it (`docs/semantics.md` 1.9).
+    /// empty one clears it, an absent one leaves it (`docs/semantics.md` 1.9). Without criteria there is nothing for a key
+    /// to encrypt, so empty ones take it along (1.12).
     #[must_use]
     pub fn changed_by(&self, change: Self) -> Self {
         let destination_config = change.destination_config.filter(|config| *config != DestinationConfig::default());
+        let clears_criteria = change.filter_criteria.as_ref().is_some_and(|criteria| !criteria.has_filters());
+        let drops_key = clears_criteria && change.kms_key_arn.is_none();
         let change = Self { destination_config, ..change };
         let [Value::Object(mut members), Value::Object(changed)] = [self, &change]
             .map(|document| serde_json::to_value(document).expect("a document holds nothing that JSON lacks"))
@@ -117,6 +120,9 @@ impl MappingDocument {
             unreachable!("a document is an object");
         };
         members.extend(changed);
+        if drops_key {
+            members.remove("KMSKeyArn");
+        }
         serde_json::from_value(Value::Object(members)).expect("members of two documents make one")
     }
 }

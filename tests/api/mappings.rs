@@ -69,6 +69,33 @@ async fn an_answer_has_awss_members_and_headers() {
     assert!(body["LastModified"].is_number());
 }
 
+/// `docs/semantics.md` 1.5, 1.12 and 9 (invariants 9, 27)
+#[tokio::test]
+async fn filters_under_a_key_are_shown_byte_for_byte_but_not_listed() {
+    let daemon = Daemon::start().await;
+    let (key, pattern) =
+        ("arn:aws:kms:eu-west-1:111111111111:key/6f1c2d34", "{ \"body\" :{\"a\": [ 1.50,\"\\u00e4\" ] } }");
+    let mut document = queue_mapping();
+    document["FilterCriteria"] = json!({"Filters": [{"Pattern": pattern}]});
+    document["KMSKeyArn"] = json!(key);
+
+    let (status, made) = daemon.json("POST", LAMBDA, &document).await;
+    assert_eq!(status, 202, "{made}");
+    let path = format!("{LAMBDA}{}", made["UUID"].as_str().unwrap());
+    let listed = || async { daemon.json("GET", LAMBDA, &Value::Null).await.1["EventSourceMappings"][0].clone() };
+    for shown in [&made, &daemon.json("GET", &path, &Value::Null).await.1] {
+        assert_eq!(shown["FilterCriteria"]["Filters"][0]["Pattern"], pattern);
+        assert_eq!(shown["KMSKeyArn"], key);
+    }
+    assert_eq!((&listed().await["KMSKeyArn"], &listed().await["FilterCriteria"]), (&json!(key), &Value::Null));
+
+    assert_eq!(daemon.json("PUT", &path, &json!({"KMSKeyArn": ""})).await.0, 202);
+    assert_eq!(listed().await["FilterCriteria"]["Filters"][0]["Pattern"], pattern, "no key hides them any more");
+    assert_eq!(daemon.json("PUT", &path, &json!({"KMSKeyArn": key})).await.1["KMSKeyArn"], key);
+    let cleared = daemon.json("PUT", &path, &json!({"FilterCriteria": {}})).await.1;
+    assert_eq!((&cleared["FilterCriteria"], &cleared["KMSKeyArn"]), (&Value::Null, &Value::Null));
+}
+
 /// `docs/semantics.md` 1.2, 1.6 and 9 (invariants 7, 8, 21)
 #[tokio::test]
 #[allow(clippy::too_many_lines)] // a table

@@ -459,8 +459,8 @@ fn combinations() -> Vec<(Asked, String)> {
         ),
         // ours, once nothing of AWS's is broken
         (
-            (stream, json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/k"})),
-            "KMSKeyArn is not supported yet by this version of esmd",
+            (queue, pollers(json!({"MinimumPollers": 2, "PollerGroupName": "ours"}))),
+            "ProvisionedPollerConfig.PollerGroupName is not supported yet by this version of esmd",
         ),
     ];
     cases.into_iter().map(|(asked, message)| (asked, message.to_owned())).collect()

@@ -83,7 +83,7 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::number("ProvisionedPollerConfig.MinimumPollers", QUEUES, 1, 200),
     Member::number("ProvisionedPollerConfig.MaximumPollers", QUEUES, 1, 2_000),
     Member::other("ProvisionedPollerConfig.PollerGroupName", QUEUES).later(),
-    Member::other("KMSKeyArn", ALL).values(Values::KeyArn).later(),
+    Member::other("KMSKeyArn", ALL).values(Values::KeyArn),
     Member::other("MetricsConfig.Metrics", ALL)
         .values(Values::ListOf { known: &["EventCount", "ErrorCount", "KafkaMetrics"], longest: 3 }),
     Member::other("Tags", ALL),

@@ -374,8 +374,6 @@ fn only_a_queue_with_filters_can_keep_what_they_reject() {
 
 #[test]
 fn what_comes_in_a_later_version_is_refused_by_name() {
-    let members = json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/k"});
-    assert_refused(stream(members), "KMSKeyArn", "KMSKeyArn is not supported yet by this version of esmd");
     assert_refused(
         queue(json!({"ProvisionedPollerConfig": {"MinimumPollers": 2, "PollerGroupName": "ours"}})),
         "ProvisionedPollerConfig.PollerGroupName",
@@ -536,15 +534,13 @@ fn an_error_reads_as_one_line() {
     );
 }
 
-/// `docs/semantics.md` 1.7: constraints of the model, kind of source, members of the kind, the rest; at the end what is
-/// only missing in esmd.
+/// `docs/semantics.md` 1.7: constraints of the model, kind of source, members of the kind, the rest.
 #[test]
 fn errors_come_in_awss_order() {
     let found = rules(validate(json!({
         "FunctionName": "fn", "EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/clicks",
         "TumblingWindowInSeconds": 60, "ParallelizationFactor": 2, "BatchSize": 0,
         "ScalingConfig": {"MaximumConcurrency": 2}, "MaximumRecordAgeInSeconds": 1,
-        "KMSKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k",
     })));
     let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
     let expected = [
@@ -554,7 +550,6 @@ fn errors_come_in_awss_order() {
         "StartingPosition",
         "MaximumRecordAgeInSeconds",
         "ParallelizationFactor",
-        "KMSKeyArn",
     ];
     assert_eq!(fields, expected);
 }
