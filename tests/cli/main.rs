@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use axum::http::{HeaderMap, StatusCode};
 use clap::{CommandFactory as _, Parser as _};
 use esmd::cli::Arguments;
 use esmd::config::ConfigFile;
@@ -101,6 +102,52 @@ mappings:
         assert!(told.contains(mistake), "{mistake} is not in\n{told}");
     }
     assert!(told.contains("^^^^^^^^^^ did you mean `BatchSize`?") && told.ends_with(": 5 problems\n"), "{told}");
+}
+
+/// `orders` is on the server, `gone` is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_online_check_asks_for_each_mapping_and_tells_its_line() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("it listens"));
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer_for_orders)).await });
+    let directory = tempfile::tempdir().expect("a directory");
+    let mapping =
+        |queue: &&str| format!("  - EventSourceArn: arn:aws:sqs:us-east-1:000000000000:{queue}\n    FunctionName: worker\n");
+    let check = |queues: &[&str]| {
+        let file = directory.path().join("esmd.yaml");
+        let text = format!("mappings:\n{}", queues.iter().map(mapping).collect::<String>());
+        std::fs::write(&file, text).expect("the file is written");
+        let mut command = command(&["check", "--online", file.to_str().expect("the path is text")]);
+        let credentials = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+        command.env("AWS_ENDPOINT_URL", &endpoint).env("AWS_REGION", "us-east-1").envs(credentials);
+        command.output().expect("it starts")
+    };
+
+    let both = check(&["orders", "gone"]);
+    let told = text(&both.stderr);
+    assert!(
+        told.contains("esmd.yaml:2: warning: arn:aws:sqs:us-east-1:000000000000:orders: the queue has no"),
+        "{told}"
+    );
+    assert!(told.contains("esmd.yaml:4: error: arn:aws:sqs:us-east-1:000000000000:gone: "), "{told}");
+    assert!(told.contains("mappings that cannot run as they are: 1"), "{told}");
+    assert_eq!(both.status.code(), Some(1));
+    assert_eq!(check(&["orders"]).status.code(), Some(0), "a warning is no error");
+}
+
+async fn answer_for_orders(headers: HeaderMap, body: String) -> (StatusCode, &'static str) {
+    let target = headers.get("x-amz-target").map_or("", |target| target.to_str().expect("it is text"));
+    match target {
+        "" => (StatusCode::OK, r#"{"Timeout": 3}"#), // the function
+        "AmazonSQS.GetQueueUrl" if body.contains("orders") => {
+            (StatusCode::OK, r#"{"QueueUrl": "http://127.0.0.1/000000000000/orders"}"#)
+        }
+        "AmazonSQS.GetQueueUrl" => {
+            (StatusCode::BAD_REQUEST, r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "no"}"#)
+        }
+        "AmazonSQS.GetQueueAttributes" => (StatusCode::OK, r#"{"Attributes": {"VisibilityTimeout": "30"}}"#),
+        other => panic!("a check changes nothing and receives nothing: {other}"),
+    }
 }
 
 #[test]
