@@ -4,6 +4,7 @@
 pub mod tls;
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,14 +55,23 @@ async fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: R
     }
 }
 
-/// Serves one connection. An idle one is closed like one whose request does not come to its end.
+/// Serves one connection. An idle one is closed like one whose request does not come to its end. None is served for ever:
+/// a caller who reads no answer would hold it for good, and somebody else's place.
 pub async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
         .max_buf_size(HEADERS_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(ended) = served.await {
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = tokio::time::sleep(LIFETIME) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(LAST_REQUEST_TIMEOUT, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(ended) = served {
         debug!(error = %ended, "a connection broke off");
     }
 }
@@ -72,4 +82,26 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From a connection's beginning, or its last answer, to the end of a request's headers.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 const HEADERS_BYTES_MAX: usize = 64 * 1024;
+/// After it a connection takes no further request.
+const LIFETIME: Duration = Duration::from_mins(5);
+/// For the request that a connection is in at its end: longer than a body and an inspection take together.
+const LAST_REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_who_reads_no_answers_loses_the_connection() {
+        let (mut ours, theirs) = tokio::io::duplex(1024);
+        let served = tokio::spawn(requests(theirs, Router::new()));
+
+        let asking = async { while ours.write_all(b"GET / HTTP/1.1\r\nHost: esmd\r\n\r\n").await.is_ok() {} };
+
+        tokio::time::timeout(Duration::from_hours(1), asking).await.expect("the connection ends");
+        served.await.expect("no panic");
+    }
+}
