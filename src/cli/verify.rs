@@ -77,6 +77,8 @@ async fn staged(
 ) -> Result<Option<Outcome>, VerifyError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(VerifyError::Machine)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(VerifyError::Machine)?;
+    // The terminal is closed: nobody else would end the daemon, which has a process group of its own.
+    let mut hangup = signal(SignalKind::hangup()).map_err(VerifyError::Machine)?;
     let name = format!("esmd-verify-{}", &Uuid::new_v4().simple().to_string()[..8]);
     let stage = Arc::new(Stage::new(aws.clone(), name.clone(), plan.endpoint.clone()));
     // A task of its own, so that a panic in it is an answer like others.
@@ -92,13 +94,14 @@ async fn staged(
         Some(ended) = tasks.join_next() => ended.unwrap_or_else(|panic| Err(VerifyError::Broken(panic))).map(Some),
         _ = interrupt.recv() => Ok(None),
         _ = terminate.recv() => Ok(None),
+        _ = hangup.recv() => Ok(None),
     };
     tasks.shutdown().await; // what the task holds is dropped: the daemon is killed
     progress.clear();
     tokio::select! {
         left = tokio::time::timeout(CLEARING_MAX, stage.clear()) => match left {
             Ok(left) => left.iter().for_each(|left| eprintln!("warning: not removed: {left}")),
-            Err(_) => eprintln!("warning: what begins with {name} may not be removed: the server is silent"),
+            Err(_) => eprintln!("warning: what begins with {name} may not be removed: the server is silent or busy"),
         },
         _ = interrupt.recv() => eprintln!("warning: what begins with {name} may not be removed"),
     }
@@ -128,5 +131,5 @@ fn region_variable() -> Option<String> {
     variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
 }
 
-/// Things are removed in seconds, or the server does not answer.
-const CLEARING_MAX: Duration = Duration::from_mins(1);
+/// Things are removed in seconds, but for a stream or table that AWS is still making, which takes it up to a minute.
+const CLEARING_MAX: Duration = Duration::from_mins(2);

@@ -160,7 +160,7 @@ impl Stage {
             let (name, removed) = match thing {
                 Made::Queue(name) => (format!("queue {name}"), self.delete_queue(&name).await),
                 Made::Stream(name) => (format!("stream {name}"), self.delete_stream(&name).await),
-                Made::Table(table) => (format!("table {}", table.name), gone(table.delete().await)),
+                Made::Table(table) => (format!("table {}", table.name), gone_once_steady(|| table.delete()).await),
                 Made::Item(table, key) => {
                     (format!("item {key} of {}", table.name), gone(table.delete_item(&key).await))
                 }
@@ -181,7 +181,8 @@ impl Stage {
     }
 
     async fn delete_stream(&self, name: &str) -> Result<(), String> {
-        gone(self.aws.kinesis().delete_stream().stream_name(name).send().await)
+        let client = self.aws.kinesis();
+        gone_once_steady(|| client.delete_stream().stream_name(name).send()).await
     }
 
     async fn attributes<const N: usize>(
@@ -252,6 +253,64 @@ where
     }
 }
 
+/// Deletes what AWS deletes only when it is neither being made nor changed. How long that may take, the caller knows.
+async fn gone_once_steady<T, E, F>(delete: impl Fn() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<T, E>>,
+    E: ProvideErrorMetadata + std::error::Error,
+{
+    loop {
+        match delete().await {
+            Err(busy) if busy.code() == Some("ResourceInUseException") => tokio::time::sleep(CHECK_INTERVAL).await,
+            result => return gone(result),
+        }
+    }
+}
+
 /// AWS takes up to a minute to make a stream.
 const CHECKS: usize = 600;
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_config::Region;
+    use aws_sdk_sqs::config::Credentials;
+    use axum::Router;
+    use axum::http::{HeaderMap, StatusCode};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Of a run that ended while its stream was being made or split.
+    #[tokio::test]
+    async fn a_stream_that_is_not_steady_yet_is_removed_when_it_is() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let stage = stage(Arc::clone(&asked)).await;
+        stage.create_stream(1).await.unwrap_err();
+
+        assert_eq!(stage.clear().await, <Vec<String>>::new());
+
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+
+    /// On a server whose streams are busy twice when they are to be deleted.
+    async fn stage(asked: Arc<AtomicUsize>) -> Stage {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let answer = async move |headers: HeaderMap| {
+            let is_deletion = headers["x-amz-target"].to_str().unwrap().ends_with(".DeleteStream");
+            if is_deletion && asked.fetch_add(1, Ordering::Relaxed) == 2 {
+                return (StatusCode::OK, "{}");
+            }
+            (StatusCode::BAD_REQUEST, r#"{"__type": "ResourceInUseException"}"#)
+        };
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        let credentials = Credentials::new("test", "test", None, None, "test");
+        let loader = crate::aws::loader().endpoint_url(endpoint).region(Region::new("us-east-1"));
+        let aws = Aws::from_loader(loader.credentials_provider(credentials)).await.unwrap();
+        Stage::new(aws, "esmd-verify-test".to_owned(), None)
+    }
+}

@@ -92,6 +92,12 @@ async fn a_server_that_cannot_be_reached_gives_no_verdict() {
 
 #[tokio::test]
 async fn an_interrupted_run_removes_what_it_made() {
+    for signal in ["INT", "TERM", "HUP"] {
+        a_run_that_is_sent_removes_what_it_made(signal).await;
+    }
+}
+
+async fn a_run_that_is_sent_removes_what_it_made(signal: &str) {
     let server = servers::ministack();
     let mut child = start(&server, "--source sqs --create --records 2000 --slow 1s --maximum-concurrency 2");
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -105,12 +111,12 @@ async fn an_interrupted_run_removes_what_it_made() {
     .await
     .expect("a queue is made");
 
-    let kill = format!("kill -INT {}", child.id().expect("it runs"));
+    let kill = format!("kill -{signal} {}", child.id().expect("it runs"));
     Command::new("/bin/sh").args(["-c", &kill]).status().await.unwrap();
 
     let status = tokio::time::timeout(Duration::from_secs(30), child.wait()).await.expect("it ends").unwrap();
-    assert_eq!(status.code(), Some(130));
-    assert_eq!(queues(&server, name).await, 0);
+    assert_eq!(status.code(), Some(130), "{signal}");
+    assert_eq!(queues(&server, name).await, 0, "{signal}");
 }
 
 struct Verdict {
