@@ -111,8 +111,9 @@ async fn an_online_check_asks_for_each_mapping_and_tells_its_line() {
     let endpoint = format!("http://{}", listener.local_addr().expect("it listens"));
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer_for_orders)).await });
     let directory = tempfile::tempdir().expect("a directory");
-    let mapping =
-        |queue: &&str| format!("  - EventSourceArn: arn:aws:sqs:us-east-1:000000000000:{queue}\n    FunctionName: worker\n");
+    let mapping = |queue: &&str| {
+        format!("  - EventSourceArn: arn:aws:sqs:us-east-1:000000000000:{queue}\n    FunctionName: worker\n")
+    };
     let check = |queues: &[&str]| {
         let file = directory.path().join("esmd.yaml");
         let text = format!("mappings:\n{}", queues.iter().map(mapping).collect::<String>());
