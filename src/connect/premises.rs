@@ -150,7 +150,7 @@ mod tests {
             let mapping = mapping(json!({"EventSourceArn": arn, "FunctionName": "worker", "Esmd": esmd}));
             connector.inspect(&mapping, InspectionScope::All).await
         };
-        let short = Unmet::ShortVisibility { visibility: Duration::from_secs(30), timeout: Duration::from_secs(60) };
+        let short = Unmet::ShortVisibility { visibility: Duration::from_secs(30), timeout: Duration::from_mins(1) };
 
         assert_eq!((inspect(false).await, inspect(true).await), (Err(short), Ok(())));
     }
