@@ -93,11 +93,11 @@ async fn a_server_that_cannot_be_reached_gives_no_verdict() {
 #[tokio::test]
 async fn an_interrupted_run_removes_what_it_made() {
     for signal in ["INT", "TERM", "HUP"] {
-        a_run_that_is_sent_removes_what_it_made(signal).await;
+        what_a_run_made_is_removed_on(signal).await;
     }
 }
 
-async fn a_run_that_is_sent_removes_what_it_made(signal: &str) {
+async fn what_a_run_made_is_removed_on(signal: &str) {
     let server = servers::ministack();
     let mut child = start(&server, "--source sqs --create --records 2000 --slow 1s --maximum-concurrency 2");
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
