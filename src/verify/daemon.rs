@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::process::{Child, Command};
@@ -82,12 +83,20 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Killed before its directory goes, or it would write there again.
+        // Dead before its directory goes, or it would write there again. A killed process ends within milliseconds.
         if let Some(child) = &mut self.child {
             child.start_kill().ok();
+            for _ in 0..END_CHECKS {
+                match child.try_wait() {
+                    Ok(None) => std::thread::sleep(END_CHECK_INTERVAL),
+                    _ => break,
+                }
+            }
         }
         std::fs::remove_dir_all(&self.directory).ok();
     }
 }
 
+const END_CHECKS: usize = 200;
+const END_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 const LAST_LINES: usize = 20;
