@@ -176,7 +176,7 @@ impl Queue {
     async fn resolve(&self, messages: Vec<Message>) -> Result<(Vec<Message>, usize), SourceError> {
         let Some(client) = &self.settings.payloads else { return Ok((messages, 0)) };
         let received = messages.len();
-        let (messages, error) = payloads::resolve(client, messages).await;
+        let (messages, error) = payloads::resolve(client, messages, self.fifo).await;
         let left = received - messages.len();
         let Some(error) = error else { return Ok((messages, left)) };
         let permit = self.payload_log.lock().unwrap_or_else(PoisonError::into_inner).permit(self.clock.now());
@@ -212,11 +212,10 @@ impl Queue {
         };
         let attribute = |name| message.attributes().and_then(|attributes| attributes.get(&name)).map(String::as_str);
         let sent_at = attribute(MessageSystemAttributeName::SentTimestamp).and_then(|text| text.parse().ok());
-        // A FIFO message always has a group. One that does not say which shares one with its like, to keep their order.
-        let group = attribute(MessageSystemAttributeName::MessageGroupId).unwrap_or_default();
         Ok(Record {
             origin: Origin::Message { id: id.into(), receipt: Receipt { handle: handle.into(), ends_at } },
-            key: self.fifo.then(|| OrderingKey::new(group)),
+            // A FIFO message always has a group. One that does not say which shares one with its like, to keep their order.
+            key: self.fifo.then(|| OrderingKey::new(payloads::group(message))),
             arrived_at: sent_at.map_or(received_at, Timestamp::from_millis),
             element: event::render(&event_message(message, id, handle), &self.event),
         })
