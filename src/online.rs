@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{ConfiguredMapping, LoadedFile};
 use crate::connect::{AwsConnector, Connector as _};
 use crate::mapping::{EventSourceMapping, SourceSettings};
-use crate::source::sqs::inspect;
+use crate::source::sqs::facts::inspect;
 use crate::target::Function;
 use crate::telemetry::chain;
 
@@ -53,7 +53,7 @@ async fn look_at(aws: &Aws, mapping: &EventSourceMapping) -> Vec<Finding> {
             Ok(facts) => {
                 warnings(facts.advice(function.timeout, mapping.batching.window, mapping.esmd.extend_visibility))
             }
-            Err(refused) => error(&refused),
+            Err(unknown) => error(&unknown.error),
         },
         SourceSettings::Stream(_) => {
             look_at_stream(&connector, mapping, &function).await.map_or_else(|refused| error(&refused), |()| Vec::new())

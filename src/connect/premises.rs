@@ -10,7 +10,7 @@ use super::AwsConnector;
 use crate::control::premises::{InspectionScope, Premises, Unmet};
 use crate::mapping::{EventSourceMapping, SourceSettings, StreamKind};
 use crate::source::SourceError;
-use crate::source::sqs::facts::{UnknownQueue, visibility_timeout};
+use crate::source::sqs::facts::{self, UnknownQueue};
 use crate::source::stream_facts::{find_dynamodb_stream, find_kinesis_stream};
 use crate::target::DescribeError;
 use crate::target::lambda::described_timeout;
@@ -64,9 +64,9 @@ impl AwsConnector {
         mapping: &EventSourceMapping,
         scope: InspectionScope,
     ) -> Result<Option<Duration>, Unmet> {
-        let found = visibility_timeout(&self.aws.sqs(), mapping.source_arn().as_str()).await;
+        let found = facts::inspect(&self.aws.sqs(), mapping.source_arn().as_str()).await;
         let UnknownQueue { action, error } = match found {
-            Ok(visibility) => return Ok(visibility),
+            Ok(facts) => return Ok(facts.visibility),
             Err(unknown) => unknown,
         };
         match error {

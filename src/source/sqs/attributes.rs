@@ -14,14 +14,13 @@ use crate::source::SourceError;
 /// A queue's settings, as far as a mapping depends on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFacts {
-    /// How long a receive hides a message.
-    pub visibility: Duration,
+    /// How long a receive hides a message; `None`: the server does not say it.
+    pub visibility: Option<Duration>,
     /// How often a message is received before it goes to the dead-letter queue; `None`: there is none.
     pub receives_max: Option<u64>,
 }
 
 impl QueueFacts {
-    /// What server and SQS leave out has SQS's default.
     pub(super) async fn read(client: &Client, url: &str) -> Result<Self, SourceError> {
         let call = client.get_queue_attributes().queue_url(url);
         let call = call.attribute_names(QueueAttributeName::VisibilityTimeout);
@@ -30,9 +29,15 @@ impl QueueFacts {
         let attribute = |name| answer.attributes().and_then(|attributes| attributes.get(&name)).map(String::as_str);
         let visibility = attribute(QueueAttributeName::VisibilityTimeout).and_then(|text| text.parse().ok());
         Ok(Self {
-            visibility: visibility.map_or(VISIBILITY_DEFAULT, Duration::from_secs),
+            visibility: visibility.map(Duration::from_secs),
             receives_max: attribute(QueueAttributeName::RedrivePolicy).and_then(receives_max),
         })
+    }
+
+    /// How long a receive hides a message, by SQS's default if the server does not say it.
+    #[must_use]
+    pub fn visibility_or_default(&self) -> Duration {
+        self.visibility.unwrap_or(VISIBILITY_DEFAULT)
     }
 
     /// What makes trouble likely, in sentences (`docs/semantics.md` 4.2 and 4.3). With leases that are extended the
@@ -41,11 +46,12 @@ impl QueueFacts {
     pub fn advice(&self, function_timeout: Duration, window: Duration, extends_visibility: bool) -> Vec<String> {
         let mut advice = Vec::new();
         let advised = function_timeout * TIMEOUTS_ADVISED + window;
-        if self.visibility < advised && !extends_visibility {
+        let visibility = self.visibility_or_default();
+        if visibility < advised && !extends_visibility {
             advice.push(format!(
                 "the queue's visibility timeout is {} s; {} s (6 times the function's timeout, and the batching window) \
                  leave time to try again while the function has no room",
-                self.visibility.as_secs(),
+                visibility.as_secs(),
                 advised.as_secs()
             ));
         }
@@ -81,18 +87,18 @@ mod tests {
 
     #[test]
     fn a_queue_that_leaves_time_and_tries_needs_no_advice() {
-        let facts = QueueFacts { visibility: seconds(28), receives_max: Some(5) };
+        let facts = QueueFacts { visibility: Some(seconds(28)), receives_max: Some(5) };
         assert_eq!(facts.advice(seconds(3), seconds(10), false), <Vec<String>>::new());
     }
 
     #[test]
     fn short_leases_few_receives_and_no_dead_letter_queue_are_said() {
-        let short = QueueFacts { visibility: seconds(27), receives_max: Some(4) };
+        let short = QueueFacts { visibility: Some(seconds(27)), receives_max: Some(4) };
         let advice = short.advice(seconds(3), seconds(10), false);
         assert!(advice[0].contains("is 27 s; 28 s") && advice[1].contains("maxReceiveCount is 4"), "{advice:?}");
         assert_eq!(short.advice(seconds(3), seconds(10), true).len(), 1, "leases are extended");
 
-        let endless = QueueFacts { visibility: seconds(300), receives_max: None };
+        let endless = QueueFacts { visibility: Some(seconds(300)), receives_max: None };
         assert!(endless.advice(seconds(3), seconds(0), false)[0].contains("no dead-letter queue"));
     }
 

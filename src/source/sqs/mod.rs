@@ -83,7 +83,7 @@ impl SqsSource {
         let url = look_up(&client, &settings.arn).await?;
         let facts = QueueFacts::read(&client, &url).await?;
         warn_of_trouble(&settings, &facts);
-        let visibility = Visibility { timeout: facts.visibility, asked_at: clock.now() };
+        let visibility = Visibility { timeout: facts.visibility_or_default(), asked_at: clock.now() };
         Ok(Self(Arc::new(Queue {
             client,
             event: event::Queue { arn: settings.arn.clone(), region, has_window: !settings.window.is_zero() },
@@ -236,7 +236,7 @@ impl Queue {
             visibility.asked_at = now;
         }
         if let Ok(facts) = QueueFacts::read(&self.client, &self.url).await {
-            self.visibility().timeout = facts.visibility;
+            self.visibility().timeout = facts.visibility_or_default();
         }
     }
 }
@@ -256,11 +256,6 @@ impl QueueName {
     }
 }
 
-/// The settings of the queue with this ARN.
-pub async fn inspect(client: &Client, arn: &str) -> Result<QueueFacts, SourceError> {
-    QueueFacts::read(client, &look_up(client, arn).await?).await
-}
-
 /// The URL of the queue with this ARN.
 async fn look_up(client: &Client, arn: &str) -> Result<String, SourceError> {
     let QueueName { account, name, .. } = QueueName::of(arn);
@@ -273,7 +268,7 @@ async fn look_up(client: &Client, arn: &str) -> Result<String, SourceError> {
 /// It may be on purpose here, as with a stand-in that does not know the function's timeout, so it is only said. With a
 /// window the receive asks for what is needed.
 fn warn_of_trouble(settings: &SqsSettings, facts: &QueueFacts) {
-    let visibility = facts.visibility;
+    let visibility = facts.visibility_or_default();
     for advice in facts.advice(settings.function_timeout, settings.window, settings.extends_visibility) {
         tracing::warn!(queue = settings.arn, "{advice}");
     }
