@@ -214,7 +214,6 @@ impl Queue {
         let sent_at = attribute(MessageSystemAttributeName::SentTimestamp).and_then(|text| text.parse().ok());
         Ok(Record {
             origin: Origin::Message { id: id.into(), receipt: Receipt { handle: handle.into(), ends_at } },
-            // A FIFO message always has a group. One that does not say which shares one with its like, to keep their order.
             key: self.fifo.then(|| OrderingKey::new(payloads::group(message))),
             arrived_at: sent_at.map_or(received_at, Timestamp::from_millis),
             element: event::render(&event_message(message, id, handle), &self.event),

@@ -2,8 +2,8 @@
 //! object's text as their body before anyone sees them (`Esmd.ResolveLargePayloads`).
 //!
 //! A message whose object cannot be read is left: never delivered as a pointer, never deleted; on a FIFO queue with it
-//! go the later messages of its group, which would overtake it. No object is waited for without end, or the receive that
-//! brought it would never end.
+//! go the later messages of its group, which would overtake it. No object is waited for without end, or the receive
+//! that brought it would never end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -128,7 +128,7 @@ fn pointer(message: &Message) -> Option<Pointer> {
     CLASSES.contains(&class.as_str()).then_some(pointer)
 }
 
-/// Messages that do not say their group share one.
+/// A FIFO message always has a group. Those that do not say which share one, to keep their order.
 pub(super) fn group(message: &Message) -> &str {
     let attributes = message.attributes();
     attributes.and_then(|all| all.get(&MessageSystemAttributeName::MessageGroupId)).map_or("", String::as_str)
