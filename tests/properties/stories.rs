@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use esmd::core::Timestamp;
-use esmd::core::action::Action;
+use esmd::core::action::{Action, Wakeup};
 use esmd::core::batch::BatchId;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::consumer::Consumer;
@@ -23,6 +23,21 @@ fn a_shard_does_not_end_with_records_that_a_drained_consumer_did_not_take() {
 
     assert_eq!(consumer.checkpoint(), Some(Checkpoint::at(UpTo::TrimHorizon)));
     assert!(consumer.is_drained());
+}
+
+/// `docs/semantics.md` 4.2 and 6.5, invariant 97.
+#[test]
+fn an_incomplete_batch_is_invoked_when_its_window_ends_and_without_a_window_at_once() {
+    let mut hasty = consumer(Kind::Stream, 1, 10, Duration::ZERO);
+    hasty.handle_received(NOW, received([record(0, "a")]));
+    assert_eq!(invoked(&mut hasty).map(|(_, names)| names), Some(vec![0]));
+
+    let mut patient = consumer(Kind::Stream, 1, 10, WINDOW);
+    patient.handle_received(NOW, received([record(0, "a")]));
+    assert_eq!(invoked(&mut patient), None);
+    assert_eq!(patient.poll_timeout(), Some((NOW + WINDOW, Wakeup::Window)));
+    patient.handle_timeout(NOW + WINDOW);
+    assert_eq!(invoked(&mut patient).map(|(_, names)| names), Some(vec![0]));
 }
 
 /// `docs/semantics.md` 6.5: a batch closes at its bytes; it need not exceed them.
