@@ -22,6 +22,7 @@ mod poison;
 mod reload;
 mod reshard;
 mod restart;
+mod stall;
 mod standard;
 mod verify;
 mod windows;
