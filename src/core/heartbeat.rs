@@ -51,7 +51,7 @@ impl Heartbeat {
         if self.next_at().is_none_or(|at| at > now) {
             return Vec::new();
         }
-        let mut taken = Vec::new();
+        let (mut taken, mut not_yet) = (Vec::new(), Vec::new());
         while let Some((due_at, order)) = self.due.pop_first() {
             if due_at > now + SOON {
                 self.due.insert((due_at, order));
@@ -59,13 +59,17 @@ impl Heartbeat {
             }
             let lease = self.leases.get_mut(&order).expect("what is due has a lease");
             let by = lease.length.min(lease.last_at.since(now));
-            lease.due_at = None;
-            if lease.ends_at <= now || lease.last_at <= lease.ends_at {
+            let is_of_use = now + by > lease.ends_at;
+            if lease.ends_at <= now || lease.last_at <= lease.ends_at || (due_at <= now && !is_of_use) {
                 self.leases.remove(&order); // it is lost, or may not be longer
-            } else {
+            } else if is_of_use {
+                lease.due_at = None;
                 taken.push((order, by));
+            } else {
+                not_yet.push((due_at, order)); // it has just begun
             }
         }
+        self.due.extend(not_yet);
         taken
     }
 
@@ -170,10 +174,12 @@ mod tests {
     }
 
     #[test]
-    fn a_short_lease_that_goes_along_as_it_begins_is_kept_up() {
+    fn a_short_lease_that_has_just_begun_is_kept_up_in_its_own_time() {
         let mut heartbeat = begun(2);
         heartbeat.begin(time(1), Order(8), time(3));
-        assert_eq!(heartbeat.take_due(time(1)), [(MESSAGE, seconds(2)), (Order(8), seconds(2))]);
+        assert_eq!(heartbeat.take_due(time(1)), [(MESSAGE, seconds(2))]);
+        assert_eq!(heartbeat.next_at(), Some(time(2)));
+        assert_eq!(heartbeat.take_due(time(2)), [(Order(8), seconds(2))]);
     }
 
     #[test]

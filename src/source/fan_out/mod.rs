@@ -272,8 +272,9 @@ impl<S: PushedShard> Receiver for PushReceiver<S> {
     }
 }
 
-/// How long a receive may take that finds nothing: a subscription falls silent, and the next one is silent too.
-pub const POLL_TIME: Duration = Duration::from_secs(2 * SILENCE_MAX.as_secs() + SUBSCRIBE_INTERVAL.as_secs());
+/// How long a receive may take that finds nothing: a subscription falls silent, the call for the next one is not answered
+/// in time, or the next one is silent too.
+pub const POLL_TIME: Duration = Duration::from_secs(3 * SILENCE_MAX.as_secs());
 
 /// How long a live subscription says nothing at most: three of the signs of life that AWS sends every 5 s.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
