@@ -19,42 +19,42 @@ pub struct Shard {
     pub open: bool,
 }
 
-/// Who comes from whom, as listings told so far. A shard that is no longer listed does not say it any more, and may have
-/// to wait all the same: for a parent whose records are held (invariant 88).
-#[derive(Debug, Default)]
-pub struct Lineage(BTreeMap<ShardId, Vec<ShardId>>);
+/// A shard that gets its row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewShard {
+    /// Its name.
+    pub id: ShardId,
+    /// The shards that have to be settled to their end before it is read. Kept with the row: a shard that is no longer
+    /// listed does not name its parents any more, and may have to wait for them all the same.
+    pub waits_for: Vec<ShardId>,
+    /// Where it begins.
+    pub checkpoint: Checkpoint,
+}
 
-impl Lineage {
-    /// Takes a complete listing and every stored row; remembers the parents of every shard that has either.
-    pub fn tree<'a>(
-        &mut self,
-        listed: Vec<Shard>,
-        rows: impl IntoIterator<Item = (&'a ShardId, &'a Checkpoint)>,
-    ) -> ShardTree {
-        let mut tree = ShardTree::new(listed, rows);
-        self.0.extend(tree.listed.values().map(|shard| (shard.id.clone(), shard.parents.clone())));
-        self.0.retain(|id, _| tree.listed.contains_key(id) || tree.ended.contains_key(id));
-        tree.parents.clone_from(&self.0);
-        tree
-    }
+/// A shard that has its row.
+#[derive(Clone, Debug)]
+pub struct StoredShard {
+    /// Its name.
+    pub id: ShardId,
+    /// What [`NewShard::waits_for`] said.
+    pub waits_for: Vec<ShardId>,
+    /// Whether it is settled to its end.
+    pub ended: bool,
 }
 
 /// One complete listing beside the rows that the store has.
 #[derive(Debug)]
 pub struct ShardTree {
     listed: BTreeMap<ShardId, Shard>,
-    parents: BTreeMap<ShardId, Vec<ShardId>>,
-    /// Whether each stored shard is settled to its end.
-    ended: BTreeMap<ShardId, bool>,
+    rows: BTreeMap<ShardId, StoredShard>,
 }
 
 impl ShardTree {
     /// Takes a complete listing and every stored row.
-    pub fn new<'a>(listed: Vec<Shard>, rows: impl IntoIterator<Item = (&'a ShardId, &'a Checkpoint)>) -> Self {
+    pub fn new(listed: Vec<Shard>, rows: impl IntoIterator<Item = StoredShard>) -> Self {
         Self {
-            parents: listed.iter().map(|shard| (shard.id.clone(), shard.parents.clone())).collect(),
             listed: listed.into_iter().map(|shard| (shard.id.clone(), shard)).collect(),
-            ended: rows.into_iter().map(|(id, row)| (id.clone(), row.up_to == UpTo::Ended)).collect(),
+            rows: rows.into_iter().map(|row| (row.id.clone(), row)).collect(),
         }
     }
 
@@ -62,8 +62,8 @@ impl ShardTree {
     /// with LATEST fixed to `now` and closed shards skipped; a shard first seen later begins at its beginning, or
     /// records would be lost (invariant 90).
     #[must_use]
-    pub fn missing_rows(&self, starting_position: StartingPosition, now: Timestamp) -> Vec<(ShardId, Checkpoint)> {
-        let first_listing = self.ended.is_empty();
+    pub fn missing_rows(&self, starting_position: StartingPosition, now: Timestamp) -> Vec<NewShard> {
+        let first_listing = self.rows.is_empty();
         let begin = |shard: &Shard| match starting_position {
             _ if !first_listing => UpTo::TrimHorizon,
             StartingPosition::TrimHorizon => UpTo::TrimHorizon,
@@ -73,15 +73,23 @@ impl ShardTree {
                 UpTo::AtTimestamp(Timestamp::from_millis(at.as_millisecond().try_into().unwrap_or(0)))
             }
         };
-        let missing = self.listed.values().filter(|shard| !self.ended.contains_key(&shard.id));
-        missing.map(|shard| (shard.id.clone(), Checkpoint::at(begin(shard)))).collect()
+        let missing = self.listed.values().filter(|shard| !self.rows.contains_key(&shard.id));
+        let row = |shard: &Shard| NewShard {
+            id: shard.id.clone(),
+            waits_for: self.waits_for(shard),
+            checkpoint: Checkpoint::at(begin(shard)),
+        };
+        missing.map(row).collect()
     }
 
     /// The shards that may be read now, by name. Call it when every listed shard has a row.
     #[must_use]
     pub fn readable(&self) -> Vec<ShardId> {
-        let unfinished = self.ended.iter().filter(|(_, ended)| !**ended).map(|(id, _)| id);
-        unfinished.filter(|id| self.parents(id).all(|parent| self.is_settled(parent))).cloned().collect()
+        let unfinished = self.unfinished().filter(|row| {
+            let listed = self.listed.get(&row.id).into_iter().flat_map(|shard| &shard.parents);
+            row.waits_for.iter().chain(listed).all(|parent| self.is_settled(parent))
+        });
+        unfinished.map(|row| row.id.clone()).collect()
     }
 
     /// The rows that are no longer needed: settled to their end and not listed any more. Their children are listed or
@@ -91,24 +99,37 @@ impl ShardTree {
         if self.listed.is_empty() {
             return BTreeSet::new();
         }
-        let ended = self.ended.iter().filter(|(_, ended)| **ended).map(|(id, _)| id);
-        ended.filter(|id| !self.listed.contains_key(*id)).cloned().collect()
+        let unlisted = self.rows.values().filter(|row| !self.listed.contains_key(&row.id));
+        unlisted.filter(|row| row.ended).map(|row| row.id.clone()).collect()
     }
 
     /// Shards that were read to their end and are listed as open. A listing may lag behind the end of a shard; if it
     /// stays so, the stream was made anew under the same name (`docs/semantics.md` 6.2).
     pub fn reopened(&self) -> impl Iterator<Item = &ShardId> {
         let open = self.listed.values().filter(|shard| shard.open).map(|shard| &shard.id);
-        open.filter(|id| self.ended.get(id).copied().unwrap_or(false))
+        open.filter(|id| self.rows.get(id).is_some_and(|row| row.ended))
+    }
+
+    /// Its parents. If one expired before it was ever listed, nobody can say where that one came from: then also
+    /// whatever is unfinished and could be an ancestor, which is all that no longer takes records. Each shard waits
+    /// only for shards listed before it, so no two wait for each other.
+    fn waits_for(&self, shard: &Shard) -> Vec<ShardId> {
+        let is_known = |parent: &ShardId| self.listed.contains_key(parent) || self.rows.contains_key(parent);
+        let mut waits_for = shard.parents.clone();
+        if !shard.parents.iter().all(is_known) {
+            let closed = self.unfinished().filter(|row| self.listed.get(&row.id).is_none_or(|shard| !shard.open));
+            waits_for.extend(closed.map(|row| row.id.clone()));
+        }
+        waits_for
     }
 
     /// A parent is settled when its row says so, or when it has neither row nor listing: it expired unseen.
     fn is_settled(&self, parent: &ShardId) -> bool {
-        self.ended.get(parent).copied().unwrap_or_else(|| !self.listed.contains_key(parent))
+        self.rows.get(parent).map_or_else(|| !self.listed.contains_key(parent), |row| row.ended)
     }
 
-    fn parents(&self, id: &ShardId) -> impl Iterator<Item = &ShardId> {
-        self.parents.get(id).into_iter().flatten()
+    fn unfinished(&self) -> impl Iterator<Item = &StoredShard> {
+        self.rows.values().filter(|row| !row.ended)
     }
 }
 
@@ -146,28 +167,45 @@ mod tests {
     /// Invariant 88: found by the simulation. A parent that still retried held back its child, until the child expired.
     #[test]
     fn a_shard_that_expired_still_waits_for_its_parent_and_holds_back_its_own_children() {
-        let listed = vec![shard("a", &[], false), shard("b", &["a"], false), shard("c", &["b"], true)];
-        let unread = |id: &str| (ShardId::new(id), Checkpoint::at(UpTo::TrimHorizon));
-        let rows = ["a", "b", "c"].map(unread);
-        let rows = || rows.iter().map(|(id, row)| (id, row));
-        let mut lineage = Lineage::default();
-        lineage.tree(listed, rows());
+        let unread = |id: &str, waits_for: &[&str]| stored(new(id, waits_for, UpTo::TrimHorizon));
+        let rows = [unread("a", &[]), unread("b", &["a"]), unread("c", &["b"])];
 
-        let tree = lineage.tree(vec![shard("c", &["b"], true)], rows());
+        let tree = ShardTree::new(vec![shard("c", &["b"], true)], rows);
 
         assert_eq!(names(&tree.readable()), ["a"]);
+    }
+
+    /// Invariant 88: found by the simulation. The store was away while b came, closed and expired, so that nobody knows
+    /// that b came from a.
+    #[test]
+    fn the_child_of_a_shard_that_was_never_listed_waits_for_all_that_could_be_its_ancestors() {
+        let rows = [("a", UpTo::TrimHorizon), ("done", UpTo::Ended), ("open", UpTo::TrimHorizon)];
+        let listed = vec![shard("open", &[], true), shard("c", &["b"], false), shard("d", &["c"], true)];
+
+        let found = tree(listed, &rows).missing_rows(StartingPosition::TrimHorizon, NOW);
+
+        assert_eq!(found, [new("c", &["b", "a"], UpTo::TrimHorizon), new("d", &["c"], UpTo::TrimHorizon)]);
+    }
+
+    /// What was trimmed before the mapping began held nothing for it.
+    #[test]
+    fn shards_of_the_first_listing_wait_for_no_one_they_do_not_name() {
+        let listed = vec![shard("b", &["a"], false), shard("d", &["c"], true)];
+
+        let found = tree(listed, &[]).missing_rows(StartingPosition::TrimHorizon, NOW);
+
+        assert_eq!(found, [new("b", &["a"], UpTo::TrimHorizon), new("d", &["c"], UpTo::TrimHorizon)]);
     }
 
     /// Invariant 90, and `docs/semantics.md` 6.1.
     #[test]
     fn latest_holds_for_the_first_listing_only() {
         let listed = vec![shard("a", &[], false), shard("b", &["a"], true)];
-        let now = Timestamp::from_millis(7);
-        let first = tree(listed.clone(), &[]).missing_rows(StartingPosition::Latest, now);
-        let ups: Vec<_> = first.into_iter().map(|(_, row)| row.up_to).collect();
-        assert_eq!(ups, [UpTo::Ended, UpTo::Latest(now)], "a shard closed at the start is skipped");
-        let later = tree(listed, &[("a", UpTo::Latest(now))]).missing_rows(StartingPosition::Latest, now);
-        assert_eq!(later, [(ShardId::new("b"), Checkpoint::at(UpTo::TrimHorizon))]);
+        let first = tree(listed.clone(), &[]).missing_rows(StartingPosition::Latest, NOW);
+        let ups: Vec<_> = first.into_iter().map(|row| row.checkpoint.up_to).collect();
+        assert_eq!(ups, [UpTo::Ended, UpTo::Latest(NOW)], "a shard closed at the start is skipped");
+        let later = tree(listed, &[("a", UpTo::Latest(NOW))]).missing_rows(StartingPosition::Latest, NOW);
+        assert_eq!(later, [new("b", &["a"], UpTo::TrimHorizon)]);
     }
 
     #[test]
@@ -190,15 +228,28 @@ mod tests {
     }
 
     fn tree(listed: Vec<Shard>, rows: &[(&str, UpTo)]) -> ShardTree {
-        let rows: Vec<_> = rows.iter().map(|(id, up_to)| (ShardId::new(*id), Checkpoint::at(up_to.clone()))).collect();
-        ShardTree::new(listed, rows.iter().map(|(id, row)| (id, row)))
+        ShardTree::new(listed, rows.iter().map(|(id, up_to)| stored(new(id, &[], up_to.clone()))))
     }
 
     fn shard(id: &str, parents: &[&str], open: bool) -> Shard {
-        Shard { id: ShardId::new(id), parents: parents.iter().copied().map(ShardId::new).collect(), open }
+        Shard { id: ShardId::new(id), parents: ids(parents), open }
+    }
+
+    fn new(id: &str, waits_for: &[&str], up_to: UpTo) -> NewShard {
+        NewShard { id: ShardId::new(id), waits_for: ids(waits_for), checkpoint: Checkpoint::at(up_to) }
+    }
+
+    fn stored(shard: NewShard) -> StoredShard {
+        StoredShard { id: shard.id, waits_for: shard.waits_for, ended: shard.checkpoint.up_to == UpTo::Ended }
+    }
+
+    fn ids(names: &[&str]) -> Vec<ShardId> {
+        names.iter().copied().map(ShardId::new).collect()
     }
 
     fn names(ids: &[ShardId]) -> Vec<&str> {
         ids.iter().map(ShardId::as_str).collect()
     }
+
+    const NOW: Timestamp = Timestamp::from_millis(7);
 }

@@ -2,7 +2,7 @@
 //! consumer for every shard that may be read now. Owns its consumers: when it ends, they have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
@@ -20,12 +20,12 @@ use crate::connect::Connector;
 use crate::core::Timestamp;
 use crate::core::record::ShardId;
 use crate::core::settings::Settings;
-use crate::core::shards::{Lineage, Shard, ShardTree};
+use crate::core::shards::{ShardTree, StoredShard};
 use crate::event;
 use crate::log_limit::LogLimit;
 use crate::mapping::{EventSourceMapping, SourceSettings, StartingPosition, StreamKind};
 use crate::source::SourceError;
-use crate::store::{LeaseRow, StateStore, StoreError};
+use crate::store::{StateStore, StoreError};
 use crate::target::{DescribeError, Function};
 use crate::telemetry::{MappingMetrics, RestartReason, chain};
 
@@ -54,7 +54,6 @@ pub(super) struct MappingTask {
     mapping: EventSourceMapping,
     metrics: MappingMetrics,
     stop: CancellationToken,
-    lineage: Mutex<Lineage>,
     log: LogLimit,
 }
 
@@ -94,7 +93,7 @@ struct Fault {
 impl MappingTask {
     pub(super) fn new(shared: Shared, uuid: Uuid, mapping: EventSourceMapping, stop: CancellationToken) -> Self {
         let metrics = MappingMetrics::new(uuid);
-        Self { shared, uuid, mapping, metrics, stop, lineage: Mutex::default(), log: LogLimit::default() }
+        Self { shared, uuid, mapping, metrics, stop, log: LogLimit::default() }
     }
 
     /// Runs until it is stopped and every consumer has drained.
@@ -285,7 +284,7 @@ impl MappingTask {
         let store = &self.shared.store;
         let listed = surroundings.source.shards().await?;
         let rows = store.leases(self.uuid).await?;
-        let tree = self.tree(listed.clone(), &rows);
+        let tree = ShardTree::new(listed.clone(), rows.iter().map(StoredShard::from));
         for shard in tree.reopened() {
             warn!(
                 %shard,
@@ -303,12 +302,7 @@ impl MappingTask {
         }
         store.add_shards(self.uuid, missing).await?;
         let rows = store.leases(self.uuid).await?;
-        Ok(self.tree(listed, &rows).readable().into_iter().collect())
-    }
-
-    fn tree(&self, listed: Vec<Shard>, rows: &[LeaseRow]) -> ShardTree {
-        let mut lineage = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
-        lineage.tree(listed, rows.iter().map(|row| (&row.shard, &row.checkpoint)))
+        Ok(ShardTree::new(listed, rows.iter().map(StoredShard::from)).readable().into_iter().collect())
     }
 
     fn on_finished(

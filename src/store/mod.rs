@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::core::Timestamp;
-use crate::core::checkpoint::Checkpoint;
+use crate::core::checkpoint::{Checkpoint, UpTo};
 use crate::core::record::ShardId;
+use crate::core::shards::{NewShard, StoredShard};
 use crate::mapping::document::MappingDocument;
 use crate::mapping::state::MappingState;
 
@@ -64,6 +65,15 @@ pub struct LeaseRow {
     pub epoch: u64,
     /// Up to where it is settled.
     pub checkpoint: Checkpoint,
+    /// The shards that have to be settled to their end before this one is read.
+    pub waits_for: Vec<ShardId>,
+}
+
+impl From<&LeaseRow> for StoredShard {
+    fn from(row: &LeaseRow) -> Self {
+        let ended = row.checkpoint.up_to == UpTo::Ended;
+        Self { id: row.shard.clone(), waits_for: row.waits_for.clone(), ended }
+    }
 }
 
 /// Why the store did not do what it was asked.
@@ -105,7 +115,7 @@ pub trait StateStore: Send + Sync {
 
     /// Makes the rows of shards seen for the first time, all or none. A row that exists is left as it is. `Conflict` if
     /// the mapping does not exist.
-    fn add_shards(&self, mapping: Uuid, shards: Vec<(ShardId, Checkpoint)>) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn add_shards(&self, mapping: Uuid, shards: Vec<NewShard>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Removes the rows of shards that are over.
     fn remove_shards(&self, mapping: Uuid, shards: Vec<ShardId>) -> BoxFuture<'_, Result<(), StoreError>>;

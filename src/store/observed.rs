@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{Lease, LeaseRow, StateStore, StoreError, StoredMapping};
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::ShardId;
+use crate::core::shards::NewShard;
 use crate::telemetry;
 
 /// Wraps a store. Cloning shares what it remembers.
@@ -62,7 +63,7 @@ impl StateStore for ObservedStore {
         self.observe(self.inner.delete_mapping(uuid))
     }
 
-    fn add_shards(&self, mapping: Uuid, shards: Vec<(ShardId, Checkpoint)>) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn add_shards(&self, mapping: Uuid, shards: Vec<NewShard>) -> BoxFuture<'_, Result<(), StoreError>> {
         self.observe(self.inner.add_shards(mapping, shards))
     }
 

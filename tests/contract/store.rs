@@ -14,6 +14,7 @@ use uuid::Uuid;
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, PositionRange, UpTo};
 use esmd::core::record::{Position, SequenceNumber, ShardId};
+use esmd::core::shards::NewShard;
 use esmd::core::window::{OpenWindow, WindowBounds, WindowState};
 use esmd::mapping::document::MappingDocument;
 use esmd::mapping::state::MappingState;
@@ -51,6 +52,7 @@ rules! {
     a_deleted_mapping_takes_its_shards_along
     removing_what_is_not_there_is_no_error
     a_new_shard_is_free_and_at_its_starting_position
+    what_a_shard_waits_for_is_kept
     a_shard_that_exists_is_left_as_it_is
     shards_of_a_mapping_that_does_not_exist_are_refused
     shards_come_by_name
@@ -139,8 +141,22 @@ async fn removing_what_is_not_there_is_no_error(store: &dyn StateStore) {
 async fn a_new_shard_is_free_and_at_its_starting_position(store: &dyn StateStore) {
     let mapping = mapping_with(store, &["shard"]).await;
 
-    let expected = LeaseRow { shard: ShardId::new("shard"), owner: None, epoch: 0, checkpoint: start() };
+    let expected =
+        LeaseRow { shard: ShardId::new("shard"), owner: None, epoch: 0, checkpoint: start(), waits_for: Vec::new() };
     assert_eq!(store.leases(mapping).await.unwrap(), [expected]);
+}
+
+/// Invariant 88, after a restart too.
+async fn what_a_shard_waits_for_is_kept(store: &dyn StateStore) {
+    let mapping = mapping_with(store, &["parent"]).await;
+    let waits_for = vec![ShardId::new("parent"), ShardId::new("never listed")];
+
+    store.add_shards(mapping, vec![NewShard { waits_for: waits_for.clone(), ..new_shard("shard") }]).await.unwrap();
+
+    let lease = claim(store, mapping, "shard", "worker").await;
+    store.save_checkpoint(lease, after(1)).await.unwrap();
+    let kept: Vec<_> = store.leases(mapping).await.unwrap().into_iter().map(|row| row.waits_for).collect();
+    assert_eq!(kept, [Vec::new(), waits_for]);
 }
 
 async fn a_shard_that_exists_is_left_as_it_is(store: &dyn StateStore) {
@@ -148,7 +164,7 @@ async fn a_shard_that_exists_is_left_as_it_is(store: &dyn StateStore) {
     store.save_checkpoint(lease.clone(), after(5)).await.unwrap();
     let before = store.leases(lease.mapping).await.unwrap();
 
-    let shards = ["shard", "shard-2"].map(|name| (ShardId::new(name), start()));
+    let shards = ["shard", "shard-2"].map(new_shard);
     store.add_shards(lease.mapping, shards.to_vec()).await.unwrap();
 
     let rows = store.leases(lease.mapping).await.unwrap();
@@ -160,7 +176,7 @@ async fn a_shard_that_exists_is_left_as_it_is(store: &dyn StateStore) {
 async fn shards_of_a_mapping_that_does_not_exist_are_refused(store: &dyn StateStore) {
     let mapping = Uuid::new_v4();
 
-    let error = store.add_shards(mapping, vec![(ShardId::new("shard"), start())]).await.unwrap_err();
+    let error = store.add_shards(mapping, vec![new_shard("shard")]).await.unwrap_err();
 
     assert!(matches!(error, StoreError::Conflict { uuid } if uuid == mapping), "{error:?}");
     assert_eq!(store.leases(mapping).await.unwrap(), []);
@@ -269,7 +285,7 @@ async fn a_released_shard_is_free_and_keeps_its_checkpoint(store: &dyn StateStor
     store.release(lease.clone()).await.unwrap();
 
     let Lease { mapping, shard, epoch } = lease;
-    let expected = LeaseRow { shard, owner: None, epoch, checkpoint: after(1) };
+    let expected = LeaseRow { shard, owner: None, epoch, checkpoint: after(1), waits_for: Vec::new() };
     assert_eq!(store.leases(mapping).await.unwrap(), [expected]);
 }
 
@@ -278,7 +294,7 @@ async fn a_shard_made_anew_refuses_the_lease_of_before(store: &dyn StateStore) {
     let before = claimed(store, "shard").await;
     store.remove_shards(before.mapping, vec![before.shard.clone()]).await.unwrap();
     assert_lost(&store.save_checkpoint(before.clone(), after(9)).await);
-    store.add_shards(before.mapping, vec![(before.shard.clone(), start())]).await.unwrap();
+    store.add_shards(before.mapping, vec![new_shard(before.shard.as_str())]).await.unwrap();
     claim(store, before.mapping, "shard", "worker").await;
 
     assert_lost(&store.save_checkpoint(before.clone(), after(9)).await);
@@ -519,9 +535,13 @@ fn new_mapping(source: &str) -> StoredMapping {
 async fn mapping_with(store: &dyn StateStore, shards: &[&str]) -> Uuid {
     let source = format!("source of {}", shards.join(", "));
     let mapping = store.put_mapping(new_mapping(&source)).await.unwrap().uuid;
-    let shards = shards.iter().map(|&shard| (ShardId::new(shard), start())).collect();
+    let shards = shards.iter().map(|&shard| new_shard(shard)).collect();
     store.add_shards(mapping, shards).await.unwrap();
     mapping
+}
+
+fn new_shard(id: &str) -> NewShard {
+    NewShard { id: ShardId::new(id), waits_for: Vec::new(), checkpoint: start() }
 }
 
 async fn claim(store: &dyn StateStore, mapping: Uuid, shard: &str, worker: &str) -> Lease {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::ShardId;
+use esmd::core::shards::NewShard;
 use esmd::store::{Lease, LeaseRow, StateStore, StoreError, StoredMapping};
 
 /// The fake. Share it by reference count; what it holds lives as long as it does.
@@ -108,12 +109,12 @@ impl StateStore for MemoryStore {
         })
     }
 
-    fn add_shards(&self, mapping: Uuid, shards: Vec<(ShardId, Checkpoint)>) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn add_shards(&self, mapping: Uuid, shards: Vec<NewShard>) -> BoxFuture<'_, Result<(), StoreError>> {
         self.perform(move |mappings| {
             let kept = find(mappings, mapping).ok_or(StoreError::Conflict { uuid: mapping })?;
-            for (shard, checkpoint) in shards {
-                let row = LeaseRow { shard: shard.clone(), owner: None, epoch: 0, checkpoint };
-                kept.shards.entry(shard).or_insert(row);
+            for NewShard { id, waits_for, checkpoint } in shards {
+                let row = LeaseRow { shard: id.clone(), owner: None, epoch: 0, checkpoint, waits_for };
+                kept.shards.entry(id).or_insert(row);
             }
             Ok(())
         })

@@ -14,7 +14,7 @@ use crate::source::BoxError;
 pub(super) type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 
 /// At index `n`: from version `n` to `n + 1`. Version 0 is an empty file.
-pub(super) const MIGRATIONS: &[Migration] = &[make_tables, add_states];
+pub(super) const MIGRATIONS: &[Migration] = &[make_tables, add_states, add_waits];
 
 /// Brings the state to the version that `migrations` lead to, or says why it is not to be touched.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
@@ -118,6 +118,13 @@ fn add_states(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     )
 }
 
+/// Version 3. Until then a shard waited only for those that the present listing names.
+fn add_waits(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "ALTER TABLE shards ADD COLUMN waits_for TEXT NOT NULL DEFAULT '[]'; -- JSON: shards to be read to their end first",
+    )
+}
+
 const VERSION: &str = "user_version";
 
 #[cfg(test)]
@@ -207,6 +214,7 @@ mod tests {
         assert_eq!(found[0].last_modified.as_millis(), 1_769_851_800_000);
         let row = store.leases(found[0].uuid).await.unwrap().remove(0);
         assert_eq!((row.epoch, row.checkpoint), (7, Checkpoint::at(UpTo::TrimHorizon)));
+        assert_eq!(row.waits_for, []);
         let changed = store.put_mapping(found[0].clone()).await.unwrap();
         assert_eq!(changed.revision, 4);
         assert!(directory.path().join("state.v1.db").exists());

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{Lease, LeaseRow, StateStore, StoreError, StoredMapping};
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::ShardId;
+use crate::core::shards::NewShard;
 use crate::source::BoxError;
 
 use lock::DirectoryLock;
@@ -121,7 +122,7 @@ impl StateStore for EmbeddedStore {
         self.owner.perform(move |connection| rows::delete_mapping(connection, uuid))
     }
 
-    fn add_shards(&self, mapping: Uuid, shards: Vec<(ShardId, Checkpoint)>) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn add_shards(&self, mapping: Uuid, shards: Vec<NewShard>) -> BoxFuture<'_, Result<(), StoreError>> {
         self.owner.perform(move |connection| rows::add_shards(connection, mapping, &shards))
     }
 
@@ -289,7 +290,9 @@ mod tests {
         };
         let mapping = store.put_mapping(mapping).await.unwrap().uuid;
         let shard = ShardId::new(shard);
-        store.add_shards(mapping, vec![(shard.clone(), Checkpoint::at(UpTo::TrimHorizon))]).await.unwrap();
+        let checkpoint = Checkpoint::at(UpTo::TrimHorizon);
+        let shards = vec![NewShard { id: shard.clone(), waits_for: Vec::new(), checkpoint }];
+        store.add_shards(mapping, shards).await.unwrap();
         store.claim(mapping, shard, "worker".to_owned()).await.unwrap().unwrap().0
     }
 

@@ -11,6 +11,7 @@ use super::owner::Answer;
 use crate::core::Timestamp;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::record::ShardId;
+use crate::core::shards::NewShard;
 use crate::mapping::state::MappingState;
 use crate::store::{Lease, LeaseRow, MappingOrigin, StoreError, StoredMapping};
 
@@ -48,15 +49,16 @@ pub(super) fn delete_mapping(connection: &Connection, uuid: Uuid) -> Answer<()> 
     Ok(Ok(()))
 }
 
-pub(super) fn add_shards(connection: &Connection, mapping: Uuid, shards: &[(ShardId, Checkpoint)]) -> Answer<()> {
+pub(super) fn add_shards(connection: &Connection, mapping: Uuid, shards: &[NewShard]) -> Answer<()> {
     let exists = connection.prepare_cached("SELECT 1 FROM mappings WHERE uuid = ?1")?.exists((text(mapping),))?;
     if !exists {
         return Ok(Err(StoreError::Conflict { uuid: mapping }));
     }
-    let mut statement = connection
-        .prepare_cached("INSERT INTO shards (mapping, shard, checkpoint) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
-    for (shard, checkpoint) in shards {
-        statement.execute((text(mapping), shard.as_str(), Json(checkpoint)))?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO shards (mapping, shard, checkpoint, waits_for) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+    )?;
+    for NewShard { id, waits_for, checkpoint } in shards {
+        statement.execute((text(mapping), id.as_str(), Json(checkpoint), Json(waits_for)))?;
     }
     Ok(Ok(()))
 }
@@ -70,8 +72,9 @@ pub(super) fn remove_shards(connection: &Connection, mapping: Uuid, shards: &[Sh
 }
 
 pub(super) fn leases(connection: &Connection, mapping: Uuid) -> Answer<Vec<LeaseRow>> {
-    let mut statement = connection
-        .prepare_cached("SELECT shard, owner, epoch, checkpoint FROM shards WHERE mapping = ?1 ORDER BY shard")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT shard, owner, epoch, checkpoint, waits_for FROM shards WHERE mapping = ?1 ORDER BY shard",
+    )?;
     let leases = statement.query_map((text(mapping),), lease_row)?.collect::<Result<_, _>>()?;
     Ok(Ok(leases))
 }
@@ -137,11 +140,13 @@ fn stored_mapping(row: &Row<'_>) -> rusqlite::Result<StoredMapping> {
 
 fn lease_row(row: &Row<'_>) -> rusqlite::Result<LeaseRow> {
     let Json(checkpoint) = row.get(3)?;
+    let Json(waits_for) = row.get(4)?;
     Ok(LeaseRow {
         shard: ShardId::new(row.get::<_, String>(0)?),
         owner: row.get(1)?,
         epoch: natural(row, 2)?,
         checkpoint,
+        waits_for,
     })
 }
 

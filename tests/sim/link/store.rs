@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::ShardId;
+use esmd::core::shards::NewShard;
 use esmd::store::{Lease, LeaseRow, StateStore, StoreError, StoredMapping};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
@@ -41,7 +42,7 @@ impl StateStore for StoreLink {
         self.carry("delete mapping", self.inner.delete_mapping(uuid))
     }
 
-    fn add_shards(&self, mapping: Uuid, shards: Vec<(ShardId, Checkpoint)>) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn add_shards(&self, mapping: Uuid, shards: Vec<NewShard>) -> BoxFuture<'_, Result<(), StoreError>> {
         self.carry("add shards", async move {
             self.link.oracle.adding_shards(&shards);
             self.inner.add_shards(mapping, shards).await

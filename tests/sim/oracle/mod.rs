@@ -18,6 +18,7 @@ use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::{Received, ShardId};
 use esmd::core::settlement::{Extended, Extension, Settled, Settlement};
+use esmd::core::shards::NewShard;
 use esmd::event::failure::FailureRecord;
 use esmd::event::response::Reply;
 use esmd::store::{Lease, LeaseRow};
@@ -283,7 +284,6 @@ impl Oracle {
         self.judge(|state| extensions.iter().try_for_each(|extension| state.queue().extending(extension)));
     }
 
-    /// The daemon hears of it.
     /// The daemon heard this.
     pub fn extended(&self, extensions: &[Extension], answers: &[Extended], now: Timestamp) {
         for (extension, answer) in extensions.iter().zip(answers) {
@@ -292,8 +292,11 @@ impl Oracle {
         }
     }
 
-    pub fn adding_shards(&self, rows: &[(ShardId, Checkpoint)]) {
-        self.trace.say(|| format!("new rows {rows:?}"));
+    pub fn adding_shards(&self, rows: &[NewShard]) {
+        self.trace.say(|| {
+            let rows = rows.iter().map(|row| format!("{} after {}", row.id, names(&row.waits_for)));
+            format!("new rows {}", rows.collect::<Vec<_>>().join(", "))
+        });
         self.judge(|state| state.stream_if_any().map_or(Ok(()), |stream| stream.adding(rows)));
     }
 

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use esmd::core::Timestamp;
 use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::core::record::{Origin, Position, Received, SequenceNumber, ShardId};
+use esmd::core::shards::NewShard;
 use esmd::event::response::Reply;
 use esmd::store::Lease;
 
@@ -166,9 +167,9 @@ impl StreamBook {
     }
 
     /// `docs/semantics.md` 9, invariants 90 and 95.
-    pub fn adding(&mut self, rows: &[(ShardId, Checkpoint)]) -> Verdict {
+    pub fn adding(&mut self, rows: &[NewShard]) -> Verdict {
         let is_first = self.shards.values().all(|shard| shard.start.is_none());
-        for (id, checkpoint) in rows {
+        for NewShard { id, checkpoint, .. } in rows {
             let shard = self.shards.entry(id.clone()).or_default();
             if !is_first && shard.start.is_none() && checkpoint.up_to != UpTo::TrimHorizon {
                 return Err(format!("{id} was found later and begins at {}", checkpoint.up_to));
@@ -362,7 +363,7 @@ impl StreamBook {
             if shard.is_complete {
                 continue;
             }
-            if shard.numbers.iter().any(|number| !self.is_done(*number)) {
+            if shard.numbers.iter().any(|number| !self.is_let_go(*number)) {
                 return Some(parent);
             }
             if let Some(older) = self.incomplete_ancestor(&parent) {
@@ -377,12 +378,12 @@ impl StreamBook {
     fn older_undone(&mut self, record: &Carried, in_front: &[usize]) -> Option<usize> {
         let mut done = self.keys[&record.key].done;
         let numbers = &self.keys[&record.key].numbers;
-        while numbers.get(done).is_some_and(|number| self.is_done(*number)) {
+        while numbers.get(done).is_some_and(|number| self.is_let_go(*number)) {
             done += 1;
         }
         let own = numbers.partition_point(|number| *number < record.number);
         let mut older = numbers[done.min(own)..own].iter().copied();
-        let undone = older.find(|number| !self.may_be_done(*number) && !in_front.contains(number));
+        let undone = older.find(|number| !self.is_let_go(*number) && !in_front.contains(number));
         self.keys.get_mut(&record.key).expect("it was just there").done = done;
         undone
     }

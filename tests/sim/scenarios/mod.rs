@@ -30,6 +30,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "standard", plan: queues::standard },
     Scenario { name: "fifo", plan: queues::fifo },
     Scenario { name: "leases-end", plan: queues::leases_end },
+    Scenario { name: "successors", plan: queues::successors },
     Scenario { name: "fair-queue", plan: queues::fair_queue },
     Scenario { name: "bursts", plan: scaling::bursts },
     Scenario { name: "away", plan: scaling::away },

@@ -26,7 +26,8 @@ pub(super) fn trimmed(random: &mut Random) -> Plan {
     plan
 }
 
-/// A key fails for so long that its shard, and those that follow, expire while its records are held.
+/// A key fails for so long that its shard, and those that follow, expire while its records are held; some of them unseen,
+/// if nobody may list them.
 pub(super) fn expired_parents(random: &mut Random) -> Plan {
     let keeps = seconds(random.within(20..=90));
     let until = seconds(random.within(200..=900));
@@ -45,6 +46,13 @@ pub(super) fn expired_parents(random: &mut Random) -> Plan {
         Box::new(Resharder { every: seconds(1)..=seconds(random.within(5..=60)), shards_max: 3 }),
         Box::new(Retention { keeps }),
     ];
+    if random.chance(500) {
+        plan.climate = Climate::default();
+        plan.actors.push(Box::new(Gatekeeper {
+            every: seconds(120)..=seconds(240),
+            last: seconds(120)..=seconds(120) + keeps * 3,
+        }));
+    }
     plan
 }
 

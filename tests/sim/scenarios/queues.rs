@@ -41,6 +41,29 @@ pub(super) fn leases_end(random: &mut Random) -> Plan {
     }
 }
 
+/// What came while the function had room is probed one by one when it has none: what fails then has successors here.
+pub(super) fn successors(random: &mut Random) -> Plan {
+    let producer = Producer {
+        every: seconds(0)..=seconds(random.within(1..=20)),
+        burst: 10..=random.within(20..=60),
+        keys: random.within(3..=20),
+        hot: 0,
+        records_max: 1_000,
+    };
+    let (fails, throttles) = (random.within(100..=500), random.within(100..=500));
+    Plan {
+        feed: FeedPlan::Queue { fifo: true, visibility: seconds(10), wait: seconds(1), receives_max: None },
+        lanes: 10,
+        batch_size: count(random.within(3..=10)),
+        function: Habits { slows: 0, fails, throttles, ..Habits::draw(random) },
+        climate: Climate::default(),
+        lives: Lives { last: Some(seconds(100)..=seconds(600)), ..Lives::short() },
+        actors: vec![Box::new(producer)],
+        lasts: seconds(random.within(600..=1_200)),
+        ..a_queue(random, true)
+    }
+}
+
 /// Nothing goes wrong, and daemons are only drained: each message succeeds once.
 pub(super) fn fair_queue(random: &mut Random) -> Plan {
     let fifo = random.chance(500);

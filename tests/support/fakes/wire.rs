@@ -11,6 +11,7 @@ use esmd::core::Timestamp;
 use esmd::core::checkpoint::Checkpoint;
 use esmd::core::record::{Received, ShardId};
 use esmd::core::settlement::{Extended, Extension, Settled, Settlement};
+use esmd::core::shards::NewShard;
 use esmd::core::shards::Shard;
 use esmd::destination::{DeliveryError, Destination};
 use esmd::event::failure::FailureRecord;
@@ -160,7 +161,7 @@ impl StateStore for Wired<dyn StateStore> {
         Box::pin(self.wire.carry(self.inner.delete_mapping(uuid)))
     }
 
-    fn add_shards(&self, mapping: Uuid, shards: Vec<(ShardId, Checkpoint)>) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn add_shards(&self, mapping: Uuid, shards: Vec<NewShard>) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.wire.carry(self.inner.add_shards(mapping, shards)))
     }
 

@@ -80,7 +80,7 @@ impl StreamBook {
     }
 
     /// Whether the consumer that read it may pass it: it is done, and not only because it was trimmed meanwhile.
-    fn is_let_go(&self, number: usize) -> bool {
+    pub(super) fn is_let_go(&self, number: usize) -> bool {
         let record = &self.records[number];
         let is_held = self.shards[&record.shard].reading.held.contains(&number);
         self.may_be_done(number) && !(is_held && record.trimmed && !self.may_be_given_up(number))
