@@ -7,10 +7,11 @@ mod signature;
 
 use axum::body::Bytes;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri};
+use subtle::ConstantTimeEq as _;
 
 use crate::clock::Clock;
-use secrets::Secrets;
+use secrets::{AccessKey, Secrets};
 use signature::Claim;
 
 /// Judges callers. Cloning shares it.
@@ -39,12 +40,21 @@ pub enum Denied {
     /// The request says nothing of its caller.
     #[error("Missing Authentication Token")]
     Missing,
+    /// It is a presigned URL.
+    #[error("Authorization header must hold the signature: one in the query (a presigned URL) is not taken.")]
+    Presigned,
     /// What it says is not whole.
     #[error("{0}")]
     Incomplete(String),
     /// Nobody has this access key or token.
-    #[error("The security token included in the request is invalid.")]
+    #[error("{INVALID}")]
     Unknown,
+    /// A session token beside an access key that has none here.
+    #[error("{INVALID} It came with a session token (X-Amz-Security-Token), which this access key does not have here.")]
+    UnexpectedSession,
+    /// No session token beside an access key that has one.
+    #[error("{INVALID} This access key has a session token, which must come with it (X-Amz-Security-Token).")]
+    MissingSession,
     /// The signature is another, or not one for here and now.
     #[error("{0}")]
     Signature(String),
@@ -61,7 +71,9 @@ pub struct Pending<'request> {
 impl Access {
     /// Judges what can be judged without the body, so that nobody's body is waited for before.
     pub fn begin<'request>(&self, parts: &'request Parts, accepted: Accepted) -> Result<Pending<'request>, Denied> {
-        let Some(authorization) = authorization(&parts.headers)? else { return Err(Denied::Missing) };
+        let Some(authorization) = only(&parts.headers, "Authorization")? else {
+            return Err(if is_presigned(&parts.uri) { Denied::Presigned } else { Denied::Missing });
+        };
         if let Some(token) = bearer(authorization) {
             return match accepted {
                 Accepted::Signature => Err(Denied::Token),
@@ -70,7 +82,9 @@ impl Access {
             };
         }
         let claim = Claim::read(authorization, &parts.headers)?;
-        let secret = self.secrets.secret_of(claim.access_key_id).ok_or(Denied::Unknown)?;
+        let AccessKey { secret, session_token } =
+            self.secrets.access_key(claim.access_key_id).ok_or(Denied::Unknown)?;
+        refuse_other_session(session_token.as_deref(), only(&parts.headers, "X-Amz-Security-Token")?)?;
         claim.refuse_other_scope(&self.region)?;
         claim.refuse_other_time(&self.clock)?;
         Ok(Pending { claim: Some((claim, secret)) })
@@ -87,17 +101,33 @@ impl Pending<'_> {
     }
 }
 
-/// The header that says who calls; two of them say nothing.
-fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+/// What a header says, if it says anything. Two of them contradict each other.
+fn only<'request>(headers: &'request HeaderMap, name: &str) -> Result<Option<&'request str>, Denied> {
+    let mut given = headers.get_all(name).iter();
     match (given.next(), given.next()) {
         (None, _) => Ok(None),
         (Some(only), None) => {
-            let text =
-                only.to_str().map_err(|_| Denied::Incomplete("Authorization header is not ASCII.".to_owned()))?;
+            let text = only.to_str().map_err(|_| Denied::Incomplete(format!("{name} header is not ASCII.")))?;
             Ok(Some(text.trim()).filter(|text| !text.is_empty()))
         }
-        (Some(_), Some(_)) => Err(Denied::Incomplete("Authorization header must stand once.".to_owned())),
+        (Some(_), Some(_)) => Err(Denied::Incomplete(format!("{name} header must stand once."))),
+    }
+}
+
+/// Whether the query holds a signature.
+fn is_presigned(uri: &Uri) -> bool {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    pairs.filter_map(|pair| pair.split('=').next()).any(|name| name.eq_ignore_ascii_case("X-Amz-Signature"))
+}
+
+/// Whoever has temporary credentials shows their session token beside the signature.
+fn refuse_other_session(known: Option<&str>, given: Option<&str>) -> Result<(), Denied> {
+    match (known, given) {
+        (None, None) => Ok(()),
+        (Some(known), Some(given)) if bool::from(known.as_bytes().ct_eq(given.as_bytes())) => Ok(()),
+        (Some(_), Some(_)) => Err(Denied::Unknown),
+        (None, Some(_)) => Err(Denied::UnexpectedSession),
+        (Some(_), None) => Err(Denied::MissingSession),
     }
 }
 
@@ -106,3 +136,6 @@ fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
+
+/// AWS's words for whatever it does not know.
+const INVALID: &str = "The security token included in the request is invalid.";

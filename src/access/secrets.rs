@@ -14,7 +14,15 @@ use crate::source::BoxError;
 
 /// Access keys by their ids.
 #[derive(Default)]
-pub struct AccessKeys(BTreeMap<String, String>);
+pub struct AccessKeys(BTreeMap<String, AccessKey>);
+
+/// What belongs to an access key's id.
+#[derive(Clone)]
+pub(super) struct AccessKey {
+    pub(super) secret: String,
+    /// Temporary credentials have one. It is shown with each request, and signs none.
+    pub(super) session_token: Option<String>,
+}
 
 /// Tokens, any of which will do.
 #[derive(Default)]
@@ -55,6 +63,9 @@ pub enum SecretsError {
     /// One variable without the other.
     #[error("{ACCESS_KEY_ID} and {SECRET_ACCESS_KEY} belong together: set both or neither")]
     HalfAnAccessKey,
+    /// A session token of nothing.
+    #[error("{SESSION_TOKEN} belongs to {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}: set them as well")]
+    LoneSessionToken,
     /// The token of the environment.
     #[error("{TOKEN}")]
     Token(#[source] SecretMistake),
@@ -78,8 +89,10 @@ impl Secrets {
     ) -> Result<Option<(Self, SecretFollowers)>, SecretsError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut fixed = (AccessKeys::default(), Tokens::default());
+        let session_token = variable(SESSION_TOKEN);
         match (variable(ACCESS_KEY_ID), variable(SECRET_ACCESS_KEY)) {
-            (Some(id), Some(secret)) => _ = fixed.0.0.insert(id, secret),
+            (Some(id), Some(secret)) => _ = fixed.0.0.insert(id, AccessKey { secret, session_token }),
+            (None, None) if session_token.is_some() => return Err(SecretsError::LoneSessionToken),
             (None, None) => {}
             _ => return Err(SecretsError::HalfAnAccessKey),
         }
@@ -97,8 +110,8 @@ impl Secrets {
         Ok(Some((secrets, SecretFollowers { access_keys: access_keys_follower, tokens: tokens_follower })))
     }
 
-    /// The secret of an access key.
-    pub(super) fn secret_of(&self, access_key_id: &str) -> Option<String> {
+    /// The access key of this id.
+    pub(super) fn access_key(&self, access_key_id: &str) -> Option<AccessKey> {
         let followed = self.access_keys.as_ref().map(Followed::now);
         let lists = [Some(&self.fixed.0), followed.as_deref()];
         lists.into_iter().flatten().find_map(|keys| keys.0.get(access_key_id)).cloned()
@@ -138,8 +151,9 @@ impl AccessKeys {
             let member = match name.trim() {
                 "aws_access_key_id" => &mut section.id,
                 "aws_secret_access_key" => &mut section.secret,
+                "aws_session_token" => &mut section.session_token,
                 _ => {
-                    let what = "only aws_access_key_id and aws_secret_access_key may stand here";
+                    let what = "only aws_access_key_id, aws_secret_access_key and aws_session_token may stand here";
                     return Err(SecretMistake { line, what });
                 }
             };
@@ -160,14 +174,16 @@ impl AccessKeys {
 struct Section {
     id: Option<String>,
     secret: Option<String>,
+    session_token: Option<String>,
 }
 
 impl Section {
     /// `line` is the one after it.
-    fn close(self, line: usize, keys: &mut BTreeMap<String, String>) -> Result<(), SecretMistake> {
+    fn close(self, line: usize, keys: &mut BTreeMap<String, AccessKey>) -> Result<(), SecretMistake> {
+        let session_token = self.session_token;
         match (self.id, self.secret) {
-            (None, None) => Ok(()),
-            (Some(id), Some(secret)) => match keys.insert(id, secret) {
+            (None, None) if session_token.is_none() => Ok(()),
+            (Some(id), Some(secret)) => match keys.insert(id, AccessKey { secret, session_token }) {
                 None => Ok(()),
                 Some(_) => Err(SecretMistake { line, what: "the access key that ends before stands here twice" }),
             },
@@ -216,6 +232,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 const ACCESS_KEY_ID: &str = "ESMD_ACCESS_KEY_ID";
 const SECRET_ACCESS_KEY: &str = "ESMD_SECRET_ACCESS_KEY";
+const SESSION_TOKEN: &str = "ESMD_SESSION_TOKEN";
 const TOKEN: &str = "ESMD_TOKEN";
 const TOKEN_LENGTH_MIN: usize = 16;
 
@@ -227,12 +244,12 @@ mod tests {
     #[test]
     fn access_keys_stand_as_in_awss_shared_credentials_file() {
         let text = "# who may call\n[alice]\naws_access_key_id = AKALICE\naws_secret_access_key=a=b/c+d\n\n\
-                    [ci]\r\naws_secret_access_key = two\r\naws_access_key_id = AKCI\r\n";
+                    [ci]\r\naws_secret_access_key = two\r\naws_access_key_id = AKCI\r\naws_session_token = t==/\r\n";
 
         let AccessKeys(keys) = AccessKeys::parse(text).unwrap();
 
-        let expected = [("AKALICE", "a=b/c+d"), ("AKCI", "two")];
-        assert_eq!(keys, expected.map(|(id, secret)| (id.to_owned(), secret.to_owned())).into());
+        let read = keys.iter().map(|(id, key)| (id.as_str(), key.secret.as_str(), key.session_token.as_deref()));
+        assert_eq!(read.collect::<Vec<_>>(), [("AKALICE", "a=b/c+d", None), ("AKCI", "two", Some("t==/"))]);
     }
 
     #[test]
@@ -246,7 +263,8 @@ mod tests {
             (format!("[a]\n{secret}[b]\n{id}"), 3),
             (format!("[a]\n{id}{id}"), 3),
             (format!("[a]\n{id}{secret}[b]\n{id}{secret}"), 6),
-            (format!("{id}{secret}aws_session_token=hidden\n"), 3),
+            (format!("{id}{secret}credential_process=hidden\n"), 3),
+            ("[a]\naws_session_token=hidden\n".to_owned(), 2),
             ("hidden\n".to_owned(), 1),
             ("aws_access_key_id=\n".to_owned(), 1),
         ] {
@@ -275,12 +293,15 @@ mod tests {
 
         let given = variables(&[(ACCESS_KEY_ID, "AK"), (SECRET_ACCESS_KEY, "s"), (TOKEN, "0123456789abcdef")]);
         let (secrets, _) = Secrets::load(given, &nothing).unwrap().unwrap();
-        assert_eq!(secrets.secret_of("AK").as_deref(), Some("s"));
-        assert!(secrets.secret_of("AL").is_none() && secrets.secret_of("").is_none());
+        let key = secrets.access_key("AK").unwrap();
+        assert_eq!((key.secret.as_str(), key.session_token), ("s", None));
+        assert!(secrets.access_key("AL").is_none() && secrets.access_key("").is_none());
         assert!(secrets.knows_token("0123456789abcdef") && secrets.has_tokens());
         assert!(!secrets.knows_token("0123456789abcdeg") && !secrets.knows_token(""));
 
         let half = Secrets::load(variables(&[(ACCESS_KEY_ID, "AK")]), &nothing).err().unwrap();
         assert!(half.to_string().contains(SECRET_ACCESS_KEY), "{half}");
+        let lone = Secrets::load(variables(&[(SESSION_TOKEN, "t")]), &nothing).err().unwrap();
+        assert!(lone.to_string().contains("ESMD_SESSION_TOKEN belongs to"), "{lone}");
     }
 }

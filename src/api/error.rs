@@ -67,8 +67,8 @@ impl ApiError {
     pub(super) fn denied(denied: &Denied) -> Self {
         let kind = match denied {
             Denied::Missing => Kind::MissingAuthenticationToken,
-            Denied::Incomplete(_) => Kind::IncompleteSignature,
-            Denied::Unknown => Kind::UnrecognizedClient,
+            Denied::Incomplete(_) | Denied::Presigned => Kind::IncompleteSignature,
+            Denied::Unknown | Denied::UnexpectedSession | Denied::MissingSession => Kind::UnrecognizedClient,
             Denied::Signature(_) => Kind::InvalidSignature,
             Denied::Token => Kind::AccessDenied,
         };

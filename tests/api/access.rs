@@ -127,6 +127,11 @@ async fn a_caller_who_does_not_show_who_it_is_is_told_why() {
     let lines = [
         (list(), missing, "Missing Authentication Token"),
         (with(""), missing, "Missing Authentication Token"),
+        (
+            Request::new("GET", &format!("{LAMBDA}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=0"), ""),
+            incomplete,
+            "Authorization header must hold the signature: one in the query (a presigned URL) is not taken.",
+        ),
         (with("Basic dGVzdDp0ZXN0"), incomplete, "Authorization header must begin with AWS4-HMAC-SHA256."),
         (with("AWS4-HMAC-SHA256 a=b"), incomplete, "Authorization header requires 'Credential' parameter."),
         (
@@ -145,6 +150,33 @@ async fn a_caller_who_does_not_show_who_it_is_is_told_why() {
     for (request, name, message) in lines {
         daemon.assert_denied(&request, name, message).await;
     }
+}
+
+/// `docs/semantics.md` 1.13: every client of AWS sends the token of temporary credentials along.
+#[tokio::test]
+async fn temporary_credentials_are_served_with_their_session_token_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("keys");
+    let keys =
+        format!("[ci]\naws_access_key_id = AKCI\naws_secret_access_key = {SECRET}\naws_session_token = {SESSION}\n");
+    std::fs::write(&file, keys).unwrap();
+    let daemon = Daemon::start_guarded_by(&SecretFiles { access_keys: Some(file), tokens: None }).await;
+    let by = |key, session| Request { key, session, ..Request::new("GET", LAMBDA, "") };
+    let refused = [
+        (by("AKCI", None), format!("{UNKNOWN} This access key has a session token, which must come with it")),
+        (by("AKCI", Some("another")), UNKNOWN.to_owned()),
+        (by(KEY, Some(SESSION)), format!("{UNKNOWN} It came with a session token (X-Amz-Security-Token), which")),
+    ];
+    let asked: Vec<_> = refused.iter().map(|(request, _)| request.clone()).chain([by("AKCI", Some(SESSION))]).collect();
+
+    let mut requests = signed(daemon.address, &asked);
+    let mut whole = requests.pop().unwrap();
+    assert_eq!(whole.send(daemon.address).await.status, 200);
+    for (request, (_, message)) in requests.iter().zip(&refused) {
+        daemon.assert_denied(request, "UnrecognizedClientException", message).await;
+    }
+    whole.headers.push(("X-Amz-Security-Token".to_owned(), SESSION.to_owned()));
+    daemon.assert_denied(&whole, "IncompleteSignatureException", "X-Amz-Security-Token header must stand once.").await;
 }
 
 #[tokio::test]
@@ -264,10 +296,15 @@ async fn over_tls(address: SocketAddr, trusted: &str) -> std::io::Result<u16> {
 impl Daemon {
     /// The routes with secrets, on the listener that the daemon has.
     pub(crate) async fn start_guarded() -> Self {
+        Self::start_guarded_by(&SecretFiles::default()).await
+    }
+
+    /// The same with further secrets.
+    async fn start_guarded_by(files: &SecretFiles) -> Self {
         let daemon = Self::start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(listener::serve(listener, None, daemon.router(Some(access(Clock::system())))));
+        tokio::spawn(listener::serve(listener, None, daemon.router(Some(access(files, Clock::system())))));
         Self { address, ..daemon }
     }
 
@@ -287,7 +324,7 @@ impl Daemon {
 }
 
 /// What callers may know here.
-pub(crate) fn access(clock: Clock) -> Access {
+pub(crate) fn access(files: &SecretFiles, clock: Clock) -> Access {
     let variable = |name: &str| {
         let value = match name {
             "ESMD_ACCESS_KEY_ID" => KEY,
@@ -297,7 +334,7 @@ pub(crate) fn access(clock: Clock) -> Access {
         };
         Some(value.to_owned())
     };
-    let (secrets, _) = Secrets::load(variable, &SecretFiles::default()).unwrap().unwrap();
+    let (secrets, _) = Secrets::load(variable, files).unwrap().unwrap();
     Access { secrets, region: REGION.to_owned(), clock }
 }
 
@@ -313,4 +350,5 @@ fn encoded(text: &str) -> String {
 }
 
 const TOKEN: &str = "0123456789abcdef-token";
+const SESSION: &str = "FwoGZXIvYXdzEBYaDK+tests/session==";
 const UNKNOWN: &str = "The security token included in the request is invalid.";

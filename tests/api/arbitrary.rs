@@ -2,6 +2,7 @@
 //! answered with a server's error.
 
 use axum::Router;
+use esmd::access::secrets::SecretFiles;
 use esmd::listener;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ use crate::{Daemon, fakes};
 fn no_request_makes_a_route_panic_or_fail() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let daemon = runtime.block_on(Daemon::start());
-    let routers = [daemon.router(None), daemon.router(Some(access(fakes::clock())))];
+    let routers = [daemon.router(None), daemon.router(Some(access(&SecretFiles::default(), fakes::clock())))];
 
     let mut runner = TestRunner::new(ProptestConfig { cases: 600, failure_persistence: None, ..Default::default() });
     let result = runner.run(&(request(), prop::sample::select(vec![0, 1])), |(request, which)| {

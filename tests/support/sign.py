@@ -10,7 +10,8 @@ from botocore.credentials import Credentials
 
 
 def main():
-    """Each request: method, url, headers, body, key, secret, region, service, and the seconds that its clock is ahead."""
+    """Each request: method, url, headers, body, who signs it (key, secret, session), for what (region, service), and the
+    seconds that its clock is ahead."""
     print(json.dumps([_signed(each) for each in json.load(sys.stdin)]))
 
 
@@ -18,7 +19,7 @@ def _signed(asked: dict) -> dict:
     ahead = datetime.timedelta(seconds=asked["ahead"])
     botocore.auth.get_current_datetime = lambda: datetime.datetime.now(datetime.timezone.utc) + ahead
     request = AWSRequest(asked["method"], asked["url"], headers=asked["headers"], data=asked["body"].encode())
-    credentials = Credentials(asked["key"], asked["secret"])
+    credentials = Credentials(asked["key"], asked["secret"], asked["session"])
     botocore.auth.SigV4Auth(credentials, asked["service"], asked["region"]).add_auth(request)
     return dict(request.headers.items())
 

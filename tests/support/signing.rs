@@ -21,6 +21,8 @@ pub struct Request {
     pub body: String,
     pub key: &'static str,
     pub secret: &'static str,
+    /// The session token of temporary credentials.
+    pub session: Option<&'static str>,
     pub region: &'static str,
     pub service: &'static str,
     /// How many seconds the caller's clock is ahead.
@@ -40,6 +42,7 @@ impl Request {
             body: body.to_owned(),
             key: KEY,
             secret: SECRET,
+            session: None,
             region: "eu-west-1",
             service: "lambda",
             ahead: 0,
@@ -66,12 +69,13 @@ pub fn signed(address: SocketAddr, requests: &[Request]) -> Vec<Request> {
     let asked: Vec<Value> = requests
         .iter()
         .map(|request| {
-            let Request { method, path, headers, body, key, secret, region, service, ahead } = request;
+            let Request { method, path, headers, body, key, secret, session, region, service, ahead } = request;
             let headers: serde_json::Map<_, _> =
                 headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
             json!({
                 "method": method, "url": format!("http://{address}{path}"), "headers": headers, "body": body,
-                "key": key, "secret": secret, "region": region, "service": service, "ahead": ahead,
+                "key": key, "secret": secret, "session": session, "region": region, "service": service,
+                "ahead": ahead,
             })
         })
         .collect();
