@@ -31,6 +31,11 @@ pub(super) fn member(name: &str) -> Option<AnswerMember> {
     }
 }
 
+/// The member of an answer that tells what this member of a request asks for.
+pub(super) fn told_by(name: &str) -> Option<&'static str> {
+    (name == "FunctionName").then_some("FunctionArn")
+}
+
 /// `Enabled`, as a state says it; none if it is no state in which a mapping is worth to be made again.
 pub(super) fn enabled(state: &Node) -> Option<bool> {
     match &state.value {

@@ -196,7 +196,11 @@ fn validated(
 fn problem(error: &ValidationError, mapping: &Node) -> Problem {
     let ValidationError { field, rule, detail, .. } = error;
     let Some(member) = mapping.get(top(field)) else {
-        return Problem::new(mapping.beginning(), format!("`{field}` is missing")).remedy(Some(rule.clone()));
+        let told = answer::told_by(field).and_then(|name| Some((name, mapping.get(name)?)));
+        return match told {
+            Some((name, value)) => Problem::new(value.beginning(), format!("`{name}`: {rule}")).remedy(detail.clone()),
+            None => Problem::new(mapping.beginning(), format!("`{field}` is missing")).remedy(Some(rule.clone())),
+        };
     };
     let value = field.split('.').skip(1).fold(member, |node, key| node.get(key).unwrap_or(node));
     Problem::new(value.beginning(), format!("`{field}`: {rule}")).remedy(detail.clone())

@@ -167,6 +167,24 @@ fn what_an_answer_says_gives_way_to_what_a_request_says() {
 }
 
 #[test]
+fn an_answers_arn_of_no_function_is_shown_where_it_stands() {
+    let rule = r"Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?";
+    assert_shown(
+        &format!("mappings:\n  - EventSourceArn: {QUEUE}\n    FunctionArn: {QUEUE}\n"),
+        &format!(
+            "\
+esmd.yaml:3:18: error: `FunctionArn`: {rule}
+  |
+3 |     FunctionArn: {QUEUE}
+  |                  {}
+
+esmd.yaml: 1 problem",
+            "^".repeat(QUEUE.len())
+        ),
+    );
+}
+
+#[test]
 fn a_mapping_that_was_being_deleted_is_refused() {
     assert_shown(
         &mapping("    State: Deleting\n"),
