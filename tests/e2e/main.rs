@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod control_api;
 mod drain;
 mod dynamodb;
 mod fan_out;

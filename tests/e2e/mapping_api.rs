@@ -216,8 +216,8 @@ async fn succeed(daemon: &Daemon, arguments: &[&str]) -> Value {
     serde_json::from_str(&output).unwrap()
 }
 
-/// Runs `aws lambda`; answers its exit code and what it printed.
-async fn aws(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
+/// Runs `aws lambda`; answers its exit code and what it printed: the answer, and errors.
+pub(crate) async fn aws(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/aws");
     let output = Command::new(program)
         .args(["--endpoint-url", &format!("http://{}", daemon.listen()), "--region", "us-east-1", "--output", "json"])

@@ -3,7 +3,7 @@
 //!
 //! An invocation is recorded before anything else happens to it, so what a killed caller had sent is in the record.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -179,6 +179,11 @@ impl Function {
         self.shared.timeout_seconds.store(HIDDEN, Ordering::Relaxed);
     }
 
+    /// Deletes the function of this name, which until now was there as every other is. The rest goes on.
+    pub fn delete(&self, name: &str) {
+        self.shared.deleted.lock().unwrap().insert(name.to_owned());
+    }
+
     /// How often the configuration was asked for.
     pub fn configuration_reads(&self) -> usize {
         self.shared.configuration_reads.load(Ordering::Relaxed)
@@ -229,6 +234,7 @@ struct Shared {
     arrived: watch::Sender<usize>,
     timeout_seconds: AtomicU32,
     configuration_reads: AtomicUsize,
+    deleted: Mutex<BTreeSet<String>>,
 }
 
 struct Script {
@@ -245,7 +251,12 @@ impl Shared {
             arrived: watch::Sender::new(0),
             timeout_seconds: AtomicU32::new(3),
             configuration_reads: AtomicUsize::new(0),
+            deleted: Mutex::default(),
         }
+    }
+
+    fn is_deleted(&self, name: &str) -> bool {
+        self.deleted.lock().unwrap().contains(short(name))
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {
@@ -325,6 +336,9 @@ async fn invoke(
     Query(Qualified { qualifier }): Query<Qualified>,
     payload: Bytes,
 ) -> Response<Body> {
+    if shared.is_deleted(&name) {
+        return refusal(404, "ResourceNotFoundException");
+    }
     let recorded = shared.record(name, qualifier, payload);
     let mut behaviour = &recorded.behaviour;
     while let Behaviour::Delay(delay, then) = behaviour {
@@ -386,17 +400,30 @@ async fn describe(
     if timeout_seconds == HIDDEN {
         return Err(refusal(404, "UnknownOperationException"));
     }
-    let short_name = name.rsplit_once("function:").map_or(name.as_str(), |(_, short)| short);
+    if shared.is_deleted(&name) {
+        return Err(refusal(404, "ResourceNotFoundException"));
+    }
     let suffix = qualifier.as_ref().map(|qualifier| format!(":{qualifier}")).unwrap_or_default();
     Ok(Json(json!({
-        "FunctionName": short_name.split(':').next(),
-        "FunctionArn": format!("{ARN_PREFIX}{short_name}{suffix}"),
+        "FunctionName": short(&name),
+        "FunctionArn": format!("{ARN_PREFIX}{}{suffix}", without_account(&name)),
         "Role": ROLE,
         "Timeout": timeout_seconds,
         "Version": qualifier.as_deref().unwrap_or("$LATEST"),
         "State": "Active",
         "LastUpdateStatus": "Successful",
     })))
+}
+
+/// The name alone, however the function was named.
+fn short(name: &str) -> &str {
+    let qualified = without_account(name);
+    qualified.split(':').next().unwrap_or(qualified)
+}
+
+/// The name and its qualifier, if it has one.
+fn without_account(name: &str) -> &str {
+    name.rsplit_once("function:").map_or(name, |(_, qualified)| qualified)
 }
 
 /// What precedes a function's name in its ARN.
