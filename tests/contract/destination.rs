@@ -52,6 +52,10 @@ impl Server {
         Self { address: Some(address("ESMD_TEST_FAUXQS")), kind }
     }
 
+    fn moto(kind: Kind) -> Self {
+        Self { address: Some(address("ESMD_TEST_MOTO")), kind }
+    }
+
     fn fake(kind: Kind) -> Self {
         Self { address: None, kind }
     }
@@ -69,6 +73,11 @@ macro_rules! rules {
             rules! { @kind queue fauxqs Queue $($shared)* }
             rules! { @kind topic fauxqs Topic $($shared)* }
             rules! { @kind bucket fauxqs Bucket $($shared)* $($bucket)* }
+        }
+        mod moto {
+            rules! { @kind queue moto Queue $($shared)* }
+            rules! { @kind topic moto Topic $($shared)* }
+            rules! { @kind bucket moto Bucket $($shared)* $($bucket)* }
         }
         rules! { @kind fake fake Queue $($shared)* }
     };

@@ -438,8 +438,8 @@ async fn a_newer_state_is_refused_and_left_alone() {
 
     let Err(error) = EmbeddedStore::open(directory.path()) else { panic!("opened") };
 
-    assert!(matches!(error, OpenError::Newer { found: 42, known: 2, .. }), "{error:?}");
-    assert!(error.to_string().contains("has version 42, but this esmd knows only versions up to 2"), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 42, known: 3, .. }), "{error:?}");
+    assert!(error.to_string().contains("has version 42, but this esmd knows only versions up to 3"), "{error}");
     assert_eq!(fs::read(&database).unwrap(), before);
 }
 

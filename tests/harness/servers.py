@@ -51,16 +51,18 @@ def running():
     """Starts all servers, yields them once they answer, and stops them at the end."""
     servers: list[Server] = []
     try:
-        ports = free_ports(5)
+        ports = free_ports(6)
         servers.append(_start_ministack(ports[0]))
         servers.append(_start_fauxqs(ports[1]))
         servers.append(_start_kinesis_local(ports[2], ports[3]))
         servers.append(_start_dynamodb_local(ports[4]))
+        servers.append(_start_moto(ports[5]))
         health = {
             "ministack": "/_localstack/health",
             "fauxqs": "/health",
             "kinesis-local": "/healthcheck",
             "dynamodb-local": "/",
+            "moto": "/moto-api/",
         }
         for server in servers:
             _wait_until_ready(server, health[server.name])
@@ -115,6 +117,10 @@ def _start_dynamodb_local(port: int) -> Server:
     command = ["java", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"]
     settings = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     return _start("dynamodb-local", port, [*command, *settings], {}, DYNAMODB_LOCAL)
+
+
+def _start_moto(port: int) -> Server:
+    return _start("moto", port, [str(VENV / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)], {}, STATE)
 
 
 def _node(*arguments: str) -> list[str]:
