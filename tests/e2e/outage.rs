@@ -1,7 +1,8 @@
 //! A function that is away for twice the queue's visibility timeout, with three receives before the dead-letter queue: no
-//! message that is fine goes there (`docs/semantics.md` 4.5). Scaled down from a minute and 30 s, as in
-//! `tests/engine/scaling.rs`, where the same runs in virtual time; the ratio is what counts.
+//! message that is fine goes there (`docs/semantics.md` 4.5). Scaled down from a minute and 30 s, as they are in
+//! `tests/engine/scaling.rs` in virtual time; the ratio is what counts. `ESMD_TEST_OUTAGE_VISIBILITY=30` takes the whole time.
 
+use std::env;
 use std::time::Duration;
 
 use serde_json::json;
@@ -39,8 +40,9 @@ enum Outage {
 }
 
 async fn costs_no_message(server: &Server, outage: Outage) {
-    let dead = Queue::standard(server, VISIBILITY).await;
-    let queue = Queue::standard(server, VISIBILITY).await.with_redrive(&dead, 3).await;
+    let visibility = visibility();
+    let dead = Queue::standard(server, visibility).await;
+    let queue = Queue::standard(server, visibility).await.with_redrive(&dead, 3).await;
     let mut function = Function::start();
     let daemon = queue_installation(server, &queue, &function, json!({})).start().await;
     match &outage {
@@ -54,7 +56,7 @@ async fn costs_no_message(server: &Server, outage: Outage) {
     let entries: Vec<_> = (0..1_000).map(|number| ledger.next(&format!("key-{}", number % 50))).collect();
     queue.send(&entries).await;
 
-    tokio::time::sleep(VISIBILITY * 2).await;
+    tokio::time::sleep(visibility * 2).await;
     match outage {
         Outage::Answers(_) => function.answer_with(|_, _| Behaviour::succeed()),
         Outage::RefusesConnections => function.listen_again(),
@@ -62,9 +64,12 @@ async fn costs_no_message(server: &Server, outage: Outage) {
     settle(&mut ledger, &function).await;
 
     ledger.assert_complete();
-    queue.wait_until_empty(Duration::from_secs(20)).await;
+    queue.wait_until_empty(visibility * 4).await;
     assert_eq!(dead.counts().await, QueueCounts { visible: 0, in_flight: 0 });
     drop(daemon);
 }
 
-const VISIBILITY: Duration = Duration::from_secs(5);
+fn visibility() -> Duration {
+    let seconds = env::var("ESMD_TEST_OUTAGE_VISIBILITY").map_or(5, |text| text.parse().unwrap());
+    Duration::from_secs(seconds)
+}
