@@ -1,6 +1,6 @@
 //! Files whose meaning is followed while the process runs: certificates and secrets are replaced by whoever renews
 //! them. Looks at their content every second, as `control::file_watch` does and for its reasons. Invariant: what cannot
-//! be understood changes nothing, and is told once.
+//! be read or understood changes nothing, and is told once.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,6 +50,10 @@ pub struct Follower<T> {
     understand: fn(&[Vec<u8>]) -> Result<T, BoxError>,
     /// What the files held when they were understood last, or refused.
     known: Vec<Vec<u8>>,
+    /// What they held at the last look; `None`: they could not be read.
+    last: Option<Vec<Vec<u8>>>,
+    /// That they cannot be read was told.
+    told: bool,
     sender: watch::Sender<Arc<T>>,
 }
 
@@ -71,7 +75,8 @@ impl<T> Followed<T> {
         let known: Vec<_> = files.iter().map(read).collect::<Result<_, _>>()?;
         let value = understand(&known).map_err(|source| FilesError::Invalid { files: names(&files), source })?;
         let (sender, receiver) = watch::channel(Arc::new(value));
-        Ok((Self(receiver), Follower { files, understand, known, sender }))
+        let last = Some(known.clone());
+        Ok((Self(receiver), Follower { files, understand, known, last, told: false, sender }))
     }
 
     /// What they mean now.
@@ -82,17 +87,31 @@ impl<T> Followed<T> {
 }
 
 impl<T: Send + Sync> Follower<T> {
-    /// Follows the files until nobody looks any more. A change counts when it has lasted for a second, so that one that
-    /// is being written is not read halfway; a file that is away counts as unchanged.
+    /// Follows the files until nobody looks any more. What is seen counts when it has lasted for a second, so that a file
+    /// that is being written is not read halfway, nor missed while it is replaced.
     pub async fn run(mut self) {
-        let mut last = None;
         while !self.sender.is_closed() {
             tokio::time::sleep(LOOK_EVERY).await;
-            let now = self.contents().await;
-            if let Some(contents) = now.as_ref().filter(|contents| now == last && **contents != self.known) {
-                self.take_up(contents.clone());
+            let seen = self.contents().await;
+            self.look(seen);
+        }
+    }
+
+    fn look(&mut self, seen: Result<Vec<Vec<u8>>, FilesError>) {
+        match seen {
+            Ok(contents) => {
+                if self.last.as_ref() == Some(&contents) && contents != self.known {
+                    self.take_up(contents.clone());
+                }
+                self.last = Some(contents);
+                self.told = false;
             }
-            last = now;
+            Err(error) => {
+                if self.last.take().is_none() && !self.told {
+                    warn!(error = chain(&error), "what the file said before stays in force");
+                    self.told = true;
+                }
+            }
         }
     }
 
@@ -111,12 +130,13 @@ impl<T: Send + Sync> Follower<T> {
         self.known = contents;
     }
 
-    async fn contents(&self) -> Option<Vec<Vec<u8>>> {
+    async fn contents(&self) -> Result<Vec<Vec<u8>>, FilesError> {
         let mut contents = Vec::with_capacity(self.files.len());
         for file in &self.files {
-            contents.push(tokio::fs::read(file).await.ok()?);
+            let read = tokio::fs::read(file).await;
+            contents.push(read.map_err(|source| FilesError::Unreadable { file: file.clone(), source })?);
         }
-        Some(contents)
+        Ok(contents)
     }
 }
 
@@ -149,6 +169,29 @@ mod tests {
 
         drop(followed);
         following.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_can_no_longer_be_read_is_told_once_and_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("number");
+        std::fs::write(&file, "1").unwrap();
+        let (followed, mut follower) = Followed::open(vec![file.clone()], number).unwrap();
+        let mut told = Vec::new();
+
+        for exists in [false, false, false, true, false] {
+            if exists {
+                std::fs::write(&file, "1").unwrap()
+            } else {
+                _ = std::fs::remove_file(&file)
+            }
+            let seen = follower.contents().await;
+            follower.look(seen);
+            told.push(follower.told);
+        }
+
+        assert_eq!(told, [false, true, true, false, false], "a moment between two files is not told");
+        assert_eq!(*followed.now(), 1);
     }
 
     #[test]
