@@ -85,11 +85,11 @@ impl ShardTree {
     /// The shards that may be read now, by name. Call it when every listed shard has a row.
     #[must_use]
     pub fn readable(&self) -> Vec<ShardId> {
-        let unfinished = self.unfinished().filter(|row| {
-            let listed = self.listed.get(&row.id).into_iter().flat_map(|shard| &shard.parents);
-            row.waits_for.iter().chain(listed).all(|parent| self.is_settled(parent))
-        });
-        unfinished.map(|row| row.id.clone()).collect()
+        let is_next = |row: &&StoredShard| {
+            self.parents(&row.id).all(|parent| self.is_settled(parent))
+                && row.waits_for.iter().all(|other| self.is_settled(other) || self.cannot_precede(other, &row.id))
+        };
+        self.unfinished().filter(is_next).map(|row| row.id.clone()).collect()
     }
 
     /// The rows that are no longer needed: settled to their end and not listed any more. Their children are listed or
@@ -111,8 +111,7 @@ impl ShardTree {
     }
 
     /// Its parents. If one expired before it was ever listed, nobody can say where that one came from: then also
-    /// whatever is unfinished and could be an ancestor, which is all that no longer takes records. Each shard waits
-    /// only for shards listed before it, so no two wait for each other.
+    /// whatever is unfinished and could be an ancestor, which is all that no longer takes records.
     fn waits_for(&self, shard: &Shard) -> Vec<ShardId> {
         let is_known = |parent: &ShardId| self.listed.contains_key(parent) || self.rows.contains_key(parent);
         let mut waits_for = shard.parents.clone();
@@ -126,6 +125,33 @@ impl ShardTree {
     /// A parent is settled when its row says so, or when it has neither row nor listing: it expired unseen.
     fn is_settled(&self, parent: &ShardId) -> bool {
         self.rows.get(parent).map_or_else(|| !self.listed.contains_key(parent), |row| row.ended)
+    }
+
+    /// Whether `other`, which the row of `shard` names, is no ancestor after all, or it could be waited for without end:
+    /// what takes records has no descendants (the stream was made anew under the same name), and what waits for `shard`
+    /// comes after it (a listing had left `shard` out).
+    fn cannot_precede(&self, other: &ShardId, shard: &ShardId) -> bool {
+        self.listed.get(other).is_some_and(|other| other.open) || self.is_behind(other, shard)
+    }
+
+    /// Whether `shard` waits for `other`, be it through third ones.
+    fn is_behind(&self, shard: &ShardId, other: &ShardId) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut ahead = vec![shard];
+        while let Some(id) = ahead.pop() {
+            if id == other {
+                return true;
+            }
+            if seen.insert(id) && !self.is_settled(id) {
+                let stored = self.rows.get(id).into_iter().flat_map(|row| &row.waits_for);
+                ahead.extend(self.parents(id).chain(stored));
+            }
+        }
+        false
+    }
+
+    fn parents(&self, id: &ShardId) -> impl Iterator<Item = &ShardId> {
+        self.listed.get(id).into_iter().flat_map(|shard| &shard.parents)
     }
 
     fn unfinished(&self) -> impl Iterator<Item = &StoredShard> {
@@ -185,6 +211,33 @@ mod tests {
         let found = tree(listed, &rows).missing_rows(StartingPosition::TrimHorizon, NOW);
 
         assert_eq!(found, [new("c", &["b", "a"], UpTo::TrimHorizon), new("d", &["c"], UpTo::TrimHorizon)]);
+    }
+
+    /// A listing left b out for a moment, so that c, which came from it, was listed first.
+    #[test]
+    fn a_shard_that_is_listed_after_its_child_does_not_wait_for_it_in_turn() {
+        let late = [shard("b", &["expired"], false), shard("c", &["b"], false), shard("d", &["c"], true)];
+        let mut rows = vec![stored(new("a", &[], UpTo::TrimHorizon))];
+        for listed in [&late[1..], &late] {
+            let found = ShardTree::new(listed.to_vec(), rows.clone()).missing_rows(StartingPosition::TrimHorizon, NOW);
+            rows.extend(found.into_iter().map(stored));
+        }
+
+        for next in ["a", "b", "c", "d"] {
+            assert_eq!(names(&ShardTree::new(late.to_vec(), rows.clone()).readable()), [next]);
+            rows.iter_mut().filter(|row| row.id.as_str() == next).for_each(|row| row.ended = true);
+        }
+    }
+
+    /// `docs/semantics.md` 6.2: a stream made anew has shards of the same names and another lineage. The row of 0 had
+    /// been removed.
+    #[test]
+    fn a_shard_does_not_wait_for_one_that_takes_records_and_is_not_its_parent() {
+        let rows = [new("0", &[], UpTo::TrimHorizon), new("1", &["0"], UpTo::TrimHorizon)].map(stored);
+
+        let tree = ShardTree::new(vec![shard("0", &[], true), shard("1", &[], true)], rows);
+
+        assert_eq!(names(&tree.readable()), ["0", "1"]);
     }
 
     /// What was trimmed before the mapping began held nothing for it.
