@@ -11,6 +11,7 @@ mod filters;
 mod model;
 mod operation;
 mod retries;
+mod shards;
 mod source;
 mod stories;
 mod windows;
