@@ -145,7 +145,7 @@ impl AccessKeys {
             let Some((name, value)) = content.split_once('=') else {
                 return Err(SecretMistake {
                     line,
-                    what: "expected [name], aws_access_key_id = … or aws_secret_access_key = …",
+                    what: "expected [name], aws_access_key_id = …, aws_secret_access_key = … or aws_session_token = …",
                 });
             };
             let member = match name.trim() {
