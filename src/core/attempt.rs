@@ -12,6 +12,7 @@ use super::batch::{Batch, BatchId};
 use super::consumer::{Consumer, Progress};
 use super::lane::{Lane, Next, Work};
 use super::outcome::{Answer, Outcome};
+use super::record::Origin;
 use super::retry::{self, Verdict};
 use super::visibility::Place;
 use super::window::WindowState;
@@ -159,12 +160,12 @@ impl Consumer {
     fn settle(&mut self, part: &Batch, returned: Option<WindowState>) {
         self.windows.settle(part, returned);
         for entry in part.entries.iter() {
-            match &mut self.progress {
-                Progress::Stream(watermark) => {
-                    watermark.settle(entry.order);
+            match (&mut self.progress, &entry.record.origin) {
+                (Progress::Stream(watermark), Origin::Position(position)) => {
+                    watermark.settle(entry.order, position);
                     self.release(entry);
                 }
-                Progress::Queue(_) => self.delete(entry.order),
+                _ => self.delete(entry.order),
             }
         }
     }

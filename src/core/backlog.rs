@@ -3,12 +3,13 @@
 //!
 //! A key is busy while records of it are held outside (in a lane, or being deleted); busy keys' records wait.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Timestamp;
-use super::batch::{Entry, Order};
-use super::record::OrderingKey;
+use super::batch::{Entry, KeyId, Order};
+use super::record::{OrderingKey, Record};
 
 /// How much one cut may take.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,11 @@ pub(super) struct CutLimits {
 
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    keys: BTreeMap<OrderingKey, Key>,
+    /// Names the keys of all records that wait or are held. Looked up, never walked.
+    names: HashMap<OrderingKey, KeyId>,
+    /// By its number. One that is in `unused` names no key, and its place is empty.
+    keys: Vec<Key>,
+    unused: Vec<KeyId>,
     /// Every free key that waits, by the order of its oldest record. A record without key is a key of its own.
     free: BTreeMap<Order, Head>,
     waiting: Volume,
@@ -42,7 +47,7 @@ pub(super) struct Volume {
 #[derive(Debug)]
 enum Head {
     Alone(Arc<Entry>),
-    Key(OrderingKey),
+    Key(KeyId),
 }
 
 #[derive(Debug, Default)]
@@ -51,13 +56,6 @@ struct Key {
     volume: Volume,
     /// Unsettled records of this key outside the backlog. The key is busy while there are any.
     held: usize,
-}
-
-/// What a cut would take.
-struct Selection {
-    entries: Vec<Arc<Entry>>,
-    /// Whether it stopped because nothing more fits.
-    full: bool,
 }
 
 impl Backlog {
@@ -79,24 +77,42 @@ impl Backlog {
     pub(super) fn oldest_free_arrival(&self) -> Option<Timestamp> {
         let entry = match self.free.first_key_value()?.1 {
             Head::Alone(entry) => entry,
-            Head::Key(name) => self.keys.get(name)?.waiting.front()?,
+            Head::Key(id) => self.keys[id.0].waiting.front()?,
         };
         Some(entry.record.arrived_at)
+    }
+
+    /// Gives the newest record's key a number. One that has a key is to be pushed next.
+    pub(super) fn enter(&mut self, order: Order, record: Record) -> Arc<Entry> {
+        let key = record.key.as_ref().map(|name| match self.names.get(name) {
+            Some(id) => *id,
+            None => self.add_key(name),
+        });
+        Arc::new(Entry { order, key, record })
+    }
+
+    fn add_key(&mut self, name: &OrderingKey) -> KeyId {
+        let id = self.unused.pop().unwrap_or_else(|| {
+            self.keys.push(Key::default());
+            KeyId(self.keys.len() - 1)
+        });
+        self.names.insert(name.clone(), id);
+        id
     }
 
     /// Adds the newest record.
     pub(super) fn push(&mut self, entry: Arc<Entry>) {
         self.waiting.add(&entry);
-        let Some(name) = entry.key() else {
+        let Some(id) = entry.key else {
             self.waiting_free.add(&entry);
             self.free.insert(entry.order, Head::Alone(entry));
             return;
         };
-        let key = self.keys.entry(name.clone()).or_default();
+        let key = &mut self.keys[id.0];
         if key.held == 0 {
             self.waiting_free.add(&entry);
             if key.waiting.is_empty() {
-                self.free.insert(entry.order, Head::Key(name.clone()));
+                self.free.insert(entry.order, Head::Key(id));
             }
         }
         key.volume.add(&entry);
@@ -107,21 +123,23 @@ impl Backlog {
     pub(super) fn would_fill(&self, limits: CutLimits) -> bool {
         let volume = self.waiting_free;
         let could = volume.records >= limits.records || volume.bytes >= limits.bytes;
-        could && self.select(limits).full
+        could && self.walk(limits, |_| ())
     }
 
     /// Takes the oldest records of free keys and makes those keys busy. Empty only if nothing is free.
     pub(super) fn cut(&mut self, limits: CutLimits) -> Vec<Arc<Entry>> {
-        let entries = self.select(limits).entries;
+        let mut entries = Vec::with_capacity(limits.records.min(self.waiting_free.records));
+        self.walk(limits, |entry| entries.push(Arc::clone(entry)));
         for entry in &entries {
             self.take(entry);
         }
         entries
     }
 
-    /// One unsettled record of this key is no longer held outside.
-    pub(super) fn release(&mut self, name: &OrderingKey) {
-        let key = self.keys.get_mut(name).expect("a held record's key is known");
+    /// An unsettled record is no longer held outside.
+    pub(super) fn release(&mut self, entry: &Entry) {
+        let Some(id) = entry.key else { return };
+        let key = &mut self.keys[id.0];
         assert!(key.held > 0, "a key is released once per record that was taken");
         key.held -= 1;
         if key.held > 0 {
@@ -129,13 +147,11 @@ impl Backlog {
         }
         match key.waiting.front() {
             Some(oldest) => {
-                self.free.insert(oldest.order, Head::Key(name.clone()));
+                self.free.insert(oldest.order, Head::Key(id));
                 self.waiting_free.records += key.volume.records;
                 self.waiting_free.bytes += key.volume.bytes;
             }
-            None => {
-                self.keys.remove(name);
-            }
+            None => self.forget(id, entry),
         }
     }
 
@@ -148,8 +164,8 @@ impl Backlog {
     }
 
     /// Removes the waiting records of a key from this order on, oldest first.
-    pub(super) fn remove_from(&mut self, name: &OrderingKey, from: Order) -> Vec<Arc<Entry>> {
-        let Some(key) = self.keys.get_mut(name) else { return Vec::new() };
+    pub(super) fn remove_from(&mut self, id: KeyId, from: Order) -> Vec<Arc<Entry>> {
+        let key = &mut self.keys[id.0];
         let kept = key.waiting.partition_point(|entry| entry.order < from);
         if let (0, Some(oldest)) = (kept, key.waiting.front()) {
             self.free.remove(&oldest.order);
@@ -163,8 +179,8 @@ impl Backlog {
                 self.waiting_free.remove(entry);
             }
         }
-        if free && key.waiting.is_empty() {
-            self.keys.remove(name);
+        if let Some(last) = removed.last().filter(|_| free && key.waiting.is_empty()) {
+            self.forget(id, last);
         }
         removed
     }
@@ -177,75 +193,75 @@ impl Backlog {
                 removed.push(entry);
             }
         }
-        for key in self.keys.values_mut() {
-            removed.extend(key.waiting.drain(..));
+        for number in 0..self.keys.len() {
+            let key = &mut self.keys[number];
+            let waiting = std::mem::take(&mut key.waiting);
             key.volume = Volume::default();
+            if let Some(last) = waiting.back().filter(|_| key.held == 0) {
+                self.forget(KeyId(number), last);
+            }
+            removed.extend(waiting);
         }
-        self.keys.retain(|_, key| key.held > 0);
         removed.sort_by_key(|entry| entry.order);
         self.waiting = Volume::default();
         self.waiting_free = Volume::default();
         removed
     }
 
-    /// Walks from the oldest free record. Passes over keys beyond the limit, stops at records, bytes and arrival.
-    fn select(&self, limits: CutLimits) -> Selection {
-        let mut selection = Selection { entries: Vec::new(), full: false };
-        let mut bytes = 0;
-        let mut keys = 0;
+    /// Visits what a cut would take, from the oldest free record on: passes over keys beyond the limit, stops at records,
+    /// bytes and arrival. Whether it stopped because nothing more fits.
+    fn walk(&self, limits: CutLimits, mut visit: impl FnMut(&Arc<Entry>)) -> bool {
+        let (mut records, mut bytes, mut keys) = (0, 0, 0);
         let mut heads = self.free.iter().peekable();
-        let mut successors: BTreeMap<Order, (&Key, usize)> = BTreeMap::new();
+        let mut successors: BinaryHeap<Reverse<(Order, KeyId, usize)>> = BinaryHeap::new();
         loop {
             let head = heads.peek().filter(|_| keys < limits.keys).map(|(order, _)| **order);
-            let successor = successors.first_key_value().map(|(order, _)| *order);
+            let successor = successors.peek().map(|Reverse((order, ..))| *order);
             let from_head = match (head, successor) {
-                (None, None) => return selection,
+                (None, None) => return false,
                 (Some(head), Some(successor)) => head < successor,
                 (head, None) => head.is_some(),
                 (None, Some(_)) => false,
             };
-            let (entry, key, next) = if from_head {
+            let (entry, next) = if from_head {
                 match heads.next().expect("it was peeked").1 {
-                    Head::Alone(entry) => (entry, None, 0),
-                    Head::Key(name) => {
-                        let key = self.keys.get(name).expect("a free key is known");
-                        (key.waiting.front().expect("a free key waits"), Some(key), 1)
-                    }
+                    Head::Alone(entry) => (entry, None),
+                    Head::Key(id) => (&self.keys[id.0].waiting[0], Some((*id, 1))),
                 }
             } else {
-                let (_, (key, index)) = successors.pop_first().expect("it was looked at");
-                (&key.waiting[index], Some(key), index + 1)
+                let Reverse((_, id, index)) = successors.pop().expect("it was looked at");
+                (&self.keys[id.0].waiting[index], Some((id, index + 1)))
             };
             if limits.before.is_some_and(|before| entry.record.arrived_at >= before) {
-                selection.full = true;
-                return selection;
+                return true;
             }
             bytes += entry.bytes();
-            if bytes > limits.bytes && !selection.entries.is_empty() {
-                selection.full = true;
-                return selection;
+            if bytes > limits.bytes && records > 0 {
+                return true;
             }
             keys += usize::from(from_head);
-            selection.entries.push(Arc::clone(entry));
-            if selection.entries.len() == limits.records || bytes >= limits.bytes {
-                selection.full = true;
-                return selection;
+            records += 1;
+            visit(entry);
+            if records == limits.records || bytes >= limits.bytes {
+                return true;
             }
-            if let Some((key, successor)) = key.and_then(|key| Some((key, key.waiting.get(next)?))) {
-                successors.insert(successor.order, (key, next));
+            if let Some((id, next)) = next
+                && let Some(successor) = self.keys[id.0].waiting.get(next)
+            {
+                successors.push(Reverse((successor.order, id, next)));
             }
         }
     }
 
     /// Moves the oldest waiting record of a key, or a record without key, out of the backlog.
-    fn take(&mut self, entry: &Arc<Entry>) {
+    fn take(&mut self, entry: &Entry) {
         self.waiting.remove(entry);
-        let Some(name) = entry.key() else {
+        let Some(id) = entry.key else {
             self.free.remove(&entry.order);
             self.waiting_free.remove(entry);
             return;
         };
-        let key = self.keys.get_mut(name).expect("a waiting record's key is known");
+        let key = &mut self.keys[id.0];
         if key.held == 0 {
             self.free.remove(&entry.order);
             self.waiting_free.records -= key.volume.records;
@@ -255,6 +271,13 @@ impl Backlog {
         assert_eq!(oldest.order, entry.order, "a key's records are taken oldest first (invariant 3)");
         key.volume.remove(entry);
         key.held += 1;
+    }
+
+    /// Nothing of this key waits or is held, after this record.
+    fn forget(&mut self, id: KeyId, last: &Entry) {
+        let name = last.record.key.as_ref().expect("a numbered key has a name");
+        self.names.remove(name);
+        self.unused.push(id);
     }
 }
 
@@ -281,9 +304,10 @@ mod tests {
     #[test]
     fn a_cut_takes_the_oldest_records_of_free_keys() {
         let mut backlog = backlog("a1 b2 a3 c4");
-        assert_eq!(orders(&backlog.cut(limits(2, 9))), [1, 2]);
+        let first = backlog.cut(limits(2, 9));
+        assert_eq!(orders(&first), [1, 2]);
         assert_eq!(orders(&backlog.cut(limits(9, 9))), [4], "a is busy, so a3 waits");
-        backlog.release(&OrderingKey::new("a"));
+        backlog.release(&first[0]);
         assert_eq!(orders(&backlog.cut(limits(9, 9))), [3]);
     }
 
@@ -305,7 +329,7 @@ mod tests {
     fn a_cut_stops_at_its_bytes_and_never_skips() {
         let mut backlog = Backlog::default();
         for (order, bytes) in [(1, 40), (2, 70), (3, 10)] {
-            backlog.push(entry(order, None, bytes));
+            push(&mut backlog, order, None, bytes);
         }
         let limits = CutLimits { bytes: 100, ..limits(9, 9) };
         assert!(backlog.would_fill(limits));
@@ -317,15 +341,15 @@ mod tests {
     #[test]
     fn a_record_larger_than_a_payload_is_cut_alone() {
         let mut backlog = Backlog::default();
-        backlog.push(entry(1, None, 500));
-        backlog.push(entry(2, None, 5));
+        push(&mut backlog, 1, None, 500);
+        push(&mut backlog, 2, None, 5);
         assert_eq!(orders(&backlog.cut(CutLimits { bytes: 100, ..limits(9, 9) })), [1]);
     }
 
     #[test]
     fn a_keys_later_records_are_removed_and_its_earlier_ones_stay() {
         let mut backlog = backlog("a1 b2 a3 a4");
-        assert_eq!(orders(&backlog.remove_from(&OrderingKey::new("a"), Order(3))), [3, 4]);
+        assert_eq!(orders(&backlog.remove_from(backlog.names[&OrderingKey::new("a")], Order(3))), [3, 4]);
         assert_eq!(orders(&backlog.cut(limits(9, 9))), [1, 2]);
         assert_eq!(backlog.waiting(), Volume::default());
     }
@@ -333,8 +357,8 @@ mod tests {
     #[test]
     fn a_batch_whose_bytes_fill_the_payload_exactly_is_full() {
         let mut backlog = Backlog::default();
-        backlog.push(entry(1, None, 3));
-        backlog.push(entry(2, None, 3));
+        push(&mut backlog, 1, None, 3);
+        push(&mut backlog, 2, None, 3);
         assert!(backlog.would_fill(CutLimits { bytes: 6, ..limits(9, 9) }));
     }
 
@@ -350,19 +374,20 @@ mod tests {
         let mut backlog = Backlog::default();
         for text in entries.split(' ') {
             let (key, order) = text.split_at(1);
-            backlog.push(entry(order.parse().unwrap(), Some(key), 1));
+            push(&mut backlog, order.parse().unwrap(), Some(key), 1);
         }
         backlog
     }
 
-    fn entry(order: u64, key: Option<&str>, bytes: usize) -> Arc<Entry> {
+    fn push(backlog: &mut Backlog, order: u64, key: Option<&str>, bytes: usize) {
         let record = Record {
             origin: Origin::Position(SequenceNumber::new(order.to_string()).into()),
             key: key.map(OrderingKey::new),
             arrived_at: Timestamp::default(),
             element: Bytes::from(vec![b'x'; bytes - 1]),
         };
-        Arc::new(Entry { order: Order(order), record })
+        let entry = backlog.enter(Order(order), record);
+        backlog.push(entry);
     }
 
     fn limits(records: usize, keys: usize) -> CutLimits {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Timestamp;
 use super::outcome::Answer;
-use super::record::{OrderingKey, Record};
+use super::record::Record;
 use super::window::WindowCall;
 
 /// Names a batch within its consumer. A retry keeps it; halves, and what goes on after progress, have new ones.
@@ -31,18 +31,19 @@ impl Order {
     }
 }
 
+/// An ordering key's number within its consumer, as long as a record of it waits or is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeyId(pub(super) usize);
+
 /// A record that its consumer has taken.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) order: Order,
+    pub(super) key: Option<KeyId>,
     pub(super) record: Record,
 }
 
 impl Entry {
-    pub(super) fn key(&self) -> Option<&OrderingKey> {
-        self.record.key.as_ref()
-    }
-
     /// Its bytes in a payload, with the comma.
     pub(super) fn bytes(&self) -> usize {
         self.record.element.len() + 1

@@ -6,7 +6,6 @@
 //! The other methods only look.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::Timestamp;
 use super::action::{Action, Wakeup};
@@ -97,7 +96,8 @@ impl Consumer {
         self.scale_by_receive(now, &received);
         for (place, record) in received.records.into_iter().enumerate() {
             let is_filtered = received.filtered.binary_search(&place).is_ok();
-            self.take_in(now, if is_filtered { record.without_key() } else { record }, is_filtered);
+            let waits = !is_filtered && !self.draining;
+            self.take_in(now, if waits { record } else { record.without_key() }, is_filtered);
         }
         debug_assert!(
             self.unsettled() <= self.capacity_when_empty(),
@@ -184,16 +184,17 @@ impl Consumer {
                 watermark.receive(order, position, record.arrived_at);
                 self.windows.receive(record.arrived_at);
                 if arrival == Arrival::Settled || is_filtered {
-                    return watermark.settle(order);
+                    return watermark.settle(order, position);
                 }
-                self.backlog.push(Arc::new(Entry { order, record }));
+                let entry = self.backlog.enter(order, record);
+                self.backlog.push(entry);
             }
             (Progress::Queue(visibility), Origin::Message { id, receipt }) => {
                 if visibility.renew(now, id, receipt) {
                     return;
                 }
                 self.next_order = order.next();
-                let entry = Arc::new(Entry { order, record });
+                let entry = self.backlog.enter(order, record);
                 visibility.hold(now, &entry);
                 if self.draining {
                     return self.hand_back(now, &[entry]);
@@ -323,9 +324,7 @@ impl Consumer {
 
     /// One record of this key is no longer held by a lane.
     pub(super) fn release(&mut self, entry: &Entry) {
-        if let Some(key) = entry.key() {
-            self.backlog.release(key);
-        }
+        self.backlog.release(entry);
     }
 
     /// Whether only its batching window keeps a batch from being cut.

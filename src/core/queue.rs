@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use super::Timestamp;
 use super::action::Action;
-use super::batch::{Batch, Entry, Order};
+use super::batch::{Batch, Entry, KeyId, Order};
 use super::consumer::{Consumer, Progress};
-use super::record::OrderingKey;
 use super::settlement::{Extended, Extension, Settlement};
 use super::visibility::{Place, Visibility};
 
@@ -100,9 +99,9 @@ impl Consumer {
             return;
         }
         let mut alone = BTreeSet::new();
-        let mut groups: BTreeMap<&OrderingKey, Order> = BTreeMap::new();
+        let mut groups: BTreeMap<KeyId, Order> = BTreeMap::new();
         for entry in &expired {
-            match entry.key() {
+            match entry.key {
                 None => _ = alone.insert(entry.order),
                 Some(group) => {
                     let first = groups.entry(group).or_insert(entry.order);
@@ -110,9 +109,9 @@ impl Consumer {
                 }
             }
         }
-        let goes = |entry: &Arc<Entry>| match entry.key() {
+        let goes = |entry: &Arc<Entry>| match entry.key {
             None => alone.contains(&entry.order),
-            Some(group) => groups.get(group).is_some_and(|first| entry.order >= *first),
+            Some(group) => groups.get(&group).is_some_and(|first| entry.order >= *first),
         };
         let held: Vec<_> = self.lanes.iter_mut().flat_map(|lane| lane.shrink(goes)).collect();
         for gone in &held {
@@ -128,7 +127,7 @@ impl Consumer {
     }
 
     fn forget_successors(&mut self, entry: &Entry) {
-        let Some(key) = entry.key() else { return };
+        let Some(key) = entry.key else { return };
         for successor in self.backlog.remove_from(key, entry.order) {
             self.visibility().forget(successor.order);
         }

@@ -35,14 +35,14 @@ impl fmt::Display for ShardId {
 }
 
 /// A stream's sequence number: an opaque decimal text, compared as an integer of any size (`docs/semantics.md` 6.6).
-/// Servers exist that pad with zeros, so `"007"` equals `"7"`; the text is kept as it was given.
+/// Servers exist that pad with zeros, so `"007"` equals `"7"`; the text is kept as it was given. Cloning shares it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SequenceNumber(Box<str>);
+pub struct SequenceNumber(Arc<str>);
 
 impl SequenceNumber {
     /// Takes the text as the source gave it.
-    pub fn new(text: impl Into<Box<str>>) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 
@@ -59,6 +59,9 @@ impl SequenceNumber {
 
 impl Ord for SequenceNumber {
     fn cmp(&self, other: &Self) -> Ordering {
+        if self.0.len() == other.0.len() {
+            return self.0.cmp(&other.0); // whatever zeros either begins with
+        }
         let (mine, theirs) = (self.digits(), other.digits());
         mine.len().cmp(&theirs.len()).then_with(|| mine.cmp(theirs))
     }

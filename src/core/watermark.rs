@@ -16,19 +16,14 @@ pub(super) struct Watermark {
     up_to: UpTo,
     /// The order of the first record that `up_to` does not cover, received or not.
     low: Order,
-    open: BTreeMap<Order, Open>,
+    /// When the open ones arrived.
+    open: BTreeMap<Order, Timestamp>,
     /// Settled runs above `low`, by the order of their first record. Neighbours are merged.
     settled: BTreeMap<Order, Run>,
     /// Ranges of the checkpoint that this consumer began with and has not read past yet.
     restored: VecDeque<PositionRange>,
     last_received: Option<Position>,
     changed: bool,
-}
-
-#[derive(Debug)]
-struct Open {
-    position: Position,
-    arrived_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -75,13 +70,13 @@ impl Watermark {
         if settled { Arrival::Settled } else { Arrival::New }
     }
 
-    /// Takes the next position; it stays open until `settle`.
+    /// Takes the next position; it stays open until `settle` is told of it.
     pub(super) fn receive(&mut self, order: Order, position: &Position, arrived_at: Timestamp) {
         self.last_received = Some(position.clone());
         while self.restored.front().is_some_and(|range| range.last <= *position) {
             self.restored.pop_front();
         }
-        self.open.insert(order, Open { position: position.clone(), arrived_at });
+        self.open.insert(order, arrived_at);
     }
 
     /// The source began anew at its oldest record, which is at this position. If that lies before what was read, the
@@ -94,13 +89,16 @@ impl Watermark {
     }
 
     /// A record is settled for good.
-    pub(super) fn settle(&mut self, order: Order) {
-        let open = self.open.remove(&order).expect("a record is settled once, after it was received (invariant 1)");
-        let range = PositionRange { first: open.position.clone(), last: open.position };
-        self.insert(order, Run { last_order: order, range });
-        while let Some(run) = self.settled.remove(&self.low) {
-            self.low = run.last_order.next();
-            self.up_to = UpTo::After(run.range.last);
+    pub(super) fn settle(&mut self, order: Order, position: &Position) {
+        self.open.remove(&order).expect("a record is settled once, after it was received (invariant 1)");
+        if order == self.low {
+            self.pass(order, position.clone());
+            if let Some(run) = self.settled.remove(&self.low) {
+                self.pass(run.last_order, run.range.last);
+            }
+        } else {
+            let range = PositionRange { first: position.clone(), last: position.clone() };
+            self.insert(order, Run { last_order: order, range });
         }
         let lowest_open = self.open.first_key_value().map(|(order, _)| *order);
         assert!(
@@ -152,7 +150,13 @@ impl Watermark {
 
     /// When the oldest unsettled record arrived.
     pub(super) fn oldest_arrival(&self) -> Option<Timestamp> {
-        self.open.first_key_value().map(|(_, open)| open.arrived_at)
+        self.open.first_key_value().map(|(_, arrived_at)| *arrived_at)
+    }
+
+    /// Everything up to here is settled.
+    fn pass(&mut self, order: Order, position: Position) {
+        self.low = order.next();
+        self.up_to = UpTo::After(position);
     }
 
     /// Adds a settled run and merges it with its neighbours.
@@ -180,14 +184,14 @@ mod tests {
     #[test]
     fn the_checkpoint_follows_in_source_order_whatever_the_order_of_settling() {
         let mut watermark = received(1..=5);
-        watermark.settle(Order(2));
+        settle(&mut watermark, 2);
         assert_eq!(watermark.checkpoint(), checkpoint(UpTo::TrimHorizon, &[(2, 2)]));
-        watermark.settle(Order(1));
+        settle(&mut watermark, 1);
         assert_eq!(watermark.checkpoint(), checkpoint(after(2), &[]));
-        watermark.settle(Order(5));
-        watermark.settle(Order(4));
+        settle(&mut watermark, 5);
+        settle(&mut watermark, 4);
         assert_eq!(watermark.checkpoint(), checkpoint(after(2), &[(4, 5)]));
-        watermark.settle(Order(3));
+        settle(&mut watermark, 3);
         assert_eq!(watermark.checkpoint(), checkpoint(after(5), &[]));
     }
 
@@ -195,7 +199,7 @@ mod tests {
     fn neighbouring_settled_records_are_one_run() {
         let mut watermark = received(1..=1_000);
         for order in (2..=1_000).rev() {
-            watermark.settle(Order(order));
+            settle(&mut watermark, order);
         }
         assert_eq!(watermark.settled_runs(), 1);
     }
@@ -209,10 +213,10 @@ mod tests {
         watermark.receive(Order(1), &position(4), Timestamp::default());
         assert_eq!(watermark.judge(&position(5)), Arrival::Settled);
         watermark.receive(Order(2), &position(5), Timestamp::default());
-        watermark.settle(Order(2));
+        watermark.settle(Order(2), &position(5));
         assert_eq!(watermark.checkpoint(), checkpoint(after(3), &[(5, 6), (8, 9)]));
         watermark.receive(Order(3), &position(6), Timestamp::default());
-        watermark.settle(Order(3));
+        watermark.settle(Order(3), &position(6));
         assert_eq!(watermark.checkpoint(), checkpoint(after(3), &[(5, 6), (8, 9)]), "none twice");
         assert_eq!(watermark.judge(&position(7)), Arrival::New);
     }
@@ -239,7 +243,7 @@ mod tests {
     fn a_checkpoint_keeps_the_lowest_ranges() {
         let mut watermark = received(1..=5_000);
         for order in (2..=5_000).step_by(2) {
-            watermark.settle(Order(order));
+            settle(&mut watermark, order);
         }
         let ranges = watermark.checkpoint().settled_above;
         assert_eq!(ranges.len(), Checkpoint::RANGES_MAX);
@@ -252,6 +256,10 @@ mod tests {
             watermark.receive(Order(order), &position(order), Timestamp::default());
         }
         watermark
+    }
+
+    fn settle(watermark: &mut Watermark, order: u64) {
+        watermark.settle(Order(order), &position(order));
     }
 
     fn checkpoint(up_to: UpTo, ranges: &[(u64, u64)]) -> Checkpoint {
