@@ -21,8 +21,9 @@ sim: ## Simulate worlds: SEEDS=1000 [FROM=7]; one again with all that happens in
 bugs: ## Put known bugs in, one by one, and see the simulation catch each: [SEEDS=1000] [FROM='1 100001'] [BUGS='fifo lease']
 	@python3 -B tests/sim/bugs/run.py
 
-bench: ## Measure the core and the rendering, each figure beside its baseline in the same run
-	cargo bench --quiet --no-default-features --bench core --bench rendering --target-dir target/bench
+bench: ## Measure core, rendering, filters and engine, each figure beside its baseline in the same run
+	cargo bench --quiet --no-default-features --features engine --bench core --bench rendering --bench filter --bench engine \
+	--target-dir target/bench
 
 lint: ## Check format, clippy, that the pure modules and the engine build alone, and deploy/
 	cargo fmt --check

@@ -4,12 +4,13 @@
 //! A key is busy while records of it are held outside (in a lane, or being deleted); busy keys' records wait.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use super::Timestamp;
-use super::batch::{Entry, KeyId, Order};
-use super::record::{OrderingKey, Record};
+use super::batch::{Entry, Order};
+use super::keys::{KeyId, Keys};
+use super::record::Record;
 
 /// How much one cut may take.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +27,8 @@ pub(super) struct CutLimits {
 
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// Names the keys of all records that wait or are held. Looked up, never walked.
-    names: HashMap<OrderingKey, KeyId>,
-    /// By its number. One that is in `unused` names no key, and its place is empty.
-    keys: Vec<Key>,
-    unused: Vec<KeyId>,
+    /// Those of which a record waits or is held.
+    keys: Keys<Key>,
     /// Every free key that waits, by the order of its oldest record. A record without key is a key of its own.
     free: BTreeMap<Order, Head>,
     waiting: Volume,
@@ -69,35 +67,15 @@ impl Backlog {
     }
 
     /// The oldest record that a cut could take.
-    pub(super) fn oldest_free(&self) -> Option<Order> {
-        self.free.first_key_value().map(|(order, _)| *order)
-    }
-
-    /// When that record arrived.
-    pub(super) fn oldest_free_arrival(&self) -> Option<Timestamp> {
-        let entry = match self.free.first_key_value()?.1 {
-            Head::Alone(entry) => entry,
-            Head::Key(id) => self.keys[id.0].waiting.front()?,
-        };
-        Some(entry.record.arrived_at)
+    pub(super) fn oldest_free(&self) -> Option<&Arc<Entry>> {
+        let (_, head) = self.free.first_key_value()?;
+        Some(self.oldest(head))
     }
 
     /// Gives the newest record's key a number. One that has a key is to be pushed next.
     pub(super) fn enter(&mut self, order: Order, record: Record) -> Arc<Entry> {
-        let key = record.key.as_ref().map(|name| match self.names.get(name) {
-            Some(id) => *id,
-            None => self.add_key(name),
-        });
+        let key = record.key.as_ref().map(|name| self.keys.id(name));
         Arc::new(Entry { order, key, record })
-    }
-
-    fn add_key(&mut self, name: &OrderingKey) -> KeyId {
-        let id = self.unused.pop().unwrap_or_else(|| {
-            self.keys.push(Key::default());
-            KeyId(self.keys.len() - 1)
-        });
-        self.names.insert(name.clone(), id);
-        id
     }
 
     /// Adds the newest record.
@@ -108,7 +86,7 @@ impl Backlog {
             self.free.insert(entry.order, Head::Alone(entry));
             return;
         };
-        let key = &mut self.keys[id.0];
+        let key = &mut self.keys[id];
         if key.held == 0 {
             self.waiting_free.add(&entry);
             if key.waiting.is_empty() {
@@ -139,7 +117,7 @@ impl Backlog {
     /// An unsettled record is no longer held outside.
     pub(super) fn release(&mut self, entry: &Entry) {
         let Some(id) = entry.key else { return };
-        let key = &mut self.keys[id.0];
+        let key = &mut self.keys[id];
         assert!(key.held > 0, "a key is released once per record that was taken");
         key.held -= 1;
         if key.held > 0 {
@@ -165,7 +143,7 @@ impl Backlog {
 
     /// Removes the waiting records of a key from this order on, oldest first.
     pub(super) fn remove_from(&mut self, id: KeyId, from: Order) -> Vec<Arc<Entry>> {
-        let key = &mut self.keys[id.0];
+        let key = &mut self.keys[id];
         let kept = key.waiting.partition_point(|entry| entry.order < from);
         if let (0, Some(oldest)) = (kept, key.waiting.front()) {
             self.free.remove(&oldest.order);
@@ -185,6 +163,11 @@ impl Backlog {
         removed
     }
 
+    /// Gives memory back if nothing waits or is held.
+    pub(super) fn shrink(&mut self) {
+        self.keys.shrink();
+    }
+
     /// Removes everything, oldest first.
     pub(super) fn remove_all(&mut self) -> Vec<Arc<Entry>> {
         let mut removed = Vec::with_capacity(self.waiting.records);
@@ -193,14 +176,14 @@ impl Backlog {
                 removed.push(entry);
             }
         }
-        for number in 0..self.keys.len() {
-            let key = &mut self.keys[number];
-            let waiting = std::mem::take(&mut key.waiting);
+        let mut forgotten = Vec::new();
+        for key in self.keys.states_mut() {
+            forgotten.extend(key.waiting.back().filter(|_| key.held == 0).cloned());
+            removed.extend(key.waiting.drain(..));
             key.volume = Volume::default();
-            if let Some(last) = waiting.back().filter(|_| key.held == 0) {
-                self.forget(KeyId(number), last);
-            }
-            removed.extend(waiting);
+        }
+        for last in forgotten {
+            self.forget(last.key.expect("it waited by its key"), &last);
         }
         removed.sort_by_key(|entry| entry.order);
         self.waiting = Volume::default();
@@ -224,13 +207,11 @@ impl Backlog {
                 (None, Some(_)) => false,
             };
             let (entry, next) = if from_head {
-                match heads.next().expect("it was peeked").1 {
-                    Head::Alone(entry) => (entry, None),
-                    Head::Key(id) => (&self.keys[id.0].waiting[0], Some((*id, 1))),
-                }
+                let (_, head) = heads.next().expect("it was peeked");
+                (self.oldest(head), self.oldest(head).key.map(|id| (id, 1)))
             } else {
                 let Reverse((_, id, index)) = successors.pop().expect("it was looked at");
-                (&self.keys[id.0].waiting[index], Some((id, index + 1)))
+                (&self.keys[id].waiting[index], Some((id, index + 1)))
             };
             if limits.before.is_some_and(|before| entry.record.arrived_at >= before) {
                 return true;
@@ -246,10 +227,17 @@ impl Backlog {
                 return true;
             }
             if let Some((id, next)) = next
-                && let Some(successor) = self.keys[id.0].waiting.get(next)
+                && let Some(successor) = self.keys[id].waiting.get(next)
             {
                 successors.push(Reverse((successor.order, id, next)));
             }
+        }
+    }
+
+    fn oldest<'a>(&'a self, head: &'a Head) -> &'a Arc<Entry> {
+        match head {
+            Head::Alone(entry) => entry,
+            Head::Key(id) => &self.keys[*id].waiting[0],
         }
     }
 
@@ -261,7 +249,7 @@ impl Backlog {
             self.waiting_free.remove(entry);
             return;
         };
-        let key = &mut self.keys[id.0];
+        let key = &mut self.keys[id];
         if key.held == 0 {
             self.free.remove(&entry.order);
             self.waiting_free.records -= key.volume.records;
@@ -273,11 +261,10 @@ impl Backlog {
         key.held += 1;
     }
 
-    /// Nothing of this key waits or is held, after this record.
+    /// After this record none of its key waits or is held. The key that gets its number has a new one's state, and room.
     fn forget(&mut self, id: KeyId, last: &Entry) {
-        let name = last.record.key.as_ref().expect("a numbered key has a name");
-        self.names.remove(name);
-        self.unused.push(id);
+        self.keys[id].waiting.shrink_to(ROOM_KEPT);
+        self.keys.forget(last.record.key.as_ref().expect("a numbered key has a name"));
     }
 }
 
@@ -293,13 +280,16 @@ impl Volume {
     }
 }
 
+/// Records, of a number's next key, that need no allocation.
+const ROOM_KEPT: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
     use super::*;
     use crate::core::Timestamp;
-    use crate::core::record::{Origin, Record, SequenceNumber};
+    use crate::core::record::{OrderingKey, Origin, Record, SequenceNumber};
 
     #[test]
     fn a_cut_takes_the_oldest_records_of_free_keys() {
@@ -349,7 +339,8 @@ mod tests {
     #[test]
     fn a_keys_later_records_are_removed_and_its_earlier_ones_stay() {
         let mut backlog = backlog("a1 b2 a3 a4");
-        assert_eq!(orders(&backlog.remove_from(backlog.names[&OrderingKey::new("a")], Order(3))), [3, 4]);
+        let a = backlog.keys.id(&OrderingKey::new("a"));
+        assert_eq!(orders(&backlog.remove_from(a, Order(3))), [3, 4]);
         assert_eq!(orders(&backlog.cut(limits(9, 9))), [1, 2]);
         assert_eq!(backlog.waiting(), Volume::default());
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Timestamp;
+use super::keys::KeyId;
 use super::outcome::Answer;
 use super::record::Record;
 use super::window::WindowCall;
@@ -30,10 +31,6 @@ impl Order {
         Self(self.0 + 1)
     }
 }
-
-/// An ordering key's number within its consumer, as long as a record of it waits or is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct KeyId(pub(super) usize);
 
 /// A record that its consumer has taken.
 #[derive(Debug)]

@@ -93,6 +93,9 @@ impl Consumer {
                 self.windows.reach_tip(received.asked_at);
             }
         }
+        if received.records.is_empty() {
+            self.backlog.shrink(); // of thousands of shards most are idle
+        }
         self.scale_by_receive(now, &received);
         for (place, record) in received.records.into_iter().enumerate() {
             let is_filtered = received.filtered.binary_search(&place).is_ok();
@@ -181,7 +184,7 @@ impl Consumer {
                     return;
                 }
                 self.next_order = order.next();
-                watermark.receive(order, position, record.arrived_at);
+                watermark.receive(order, position);
                 self.windows.receive(record.arrived_at);
                 if arrival == Arrival::Settled || is_filtered {
                     return watermark.settle(order, position);
@@ -298,12 +301,13 @@ impl Consumer {
 
     /// The tumbling window of the oldest record that a lane could take.
     fn next_window(&self) -> Option<WindowBounds> {
-        self.windows.of_next(self.backlog.oldest_free_arrival()?)
+        self.windows.of_next(self.backlog.oldest_free()?.record.arrived_at)
     }
 
     /// The final call that has to be settled before a lane takes more records.
     fn due_final_call(&self) -> Option<WindowCall> {
-        self.windows.due_final_call(self.backlog.oldest_free_arrival(), self.ended)
+        let next = self.backlog.oldest_free().map(|entry| entry.record.arrived_at);
+        self.windows.due_final_call(next, self.ended)
     }
 
     fn is_cut_due(&self, limits: CutLimits, window: Option<WindowBounds>) -> bool {
@@ -311,7 +315,7 @@ impl Consumer {
             && (self.window.is_zero()
                 || self.ended
                 || window.is_some_and(|bounds| self.windows.is_over(bounds))
-                || self.window.is_due(self.backlog.oldest_free())
+                || self.window.is_due(self.backlog.oldest_free().map(|entry| entry.order))
                 || self.backlog.would_fill(limits)
                 || self.is_full())
     }

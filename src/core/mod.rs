@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod consumer;
 mod filtered;
 mod heartbeat;
+mod keys;
 mod lane;
 mod lanes;
 pub mod outcome;

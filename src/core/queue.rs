@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::Timestamp;
 use super::action::Action;
-use super::batch::{Batch, Entry, KeyId, Order};
+use super::batch::{Batch, Entry, Order};
 use super::consumer::{Consumer, Progress};
+use super::keys::KeyId;
 use super::settlement::{Extended, Extension, Settlement};
 use super::visibility::{Place, Visibility};
 
@@ -114,15 +115,10 @@ impl Consumer {
             Some(group) => groups.get(&group).is_some_and(|first| entry.order >= *first),
         };
         let held: Vec<_> = self.lanes.iter_mut().flat_map(|lane| lane.shrink(goes)).collect();
-        for gone in &held {
-            self.visibility().forget(gone.order);
-            self.release(gone);
-        }
         let mut waiting: Vec<_> = alone.iter().filter_map(|order| self.backlog.remove_alone(*order)).collect();
         waiting.extend(groups.into_iter().flat_map(|(group, first)| self.backlog.remove_from(group, first)));
-        for gone in &waiting {
-            self.visibility().forget(gone.order);
-        }
+        held.iter().chain(&waiting).for_each(|gone| self.visibility().forget(gone.order));
+        held.iter().for_each(|gone| self.release(gone));
         self.let_go += (held.len() + waiting.len()) as u64;
     }
 

@@ -123,7 +123,7 @@ impl Consumer {
     pub fn status(&self) -> Status {
         let (oldest_arrival, settled_ranges) = match &self.progress {
             Progress::Queue(visibility) => (visibility.oldest_arrival(), 0),
-            Progress::Stream(watermark) => (watermark.oldest_arrival(), watermark.settled_runs()),
+            Progress::Stream(watermark) => (self.oldest_held_arrival(), watermark.settled_runs()),
         };
         Status {
             waiting: self.backlog.waiting().records,
@@ -141,6 +141,14 @@ impl Consumer {
             settled_ranges,
             let_go: self.let_go,
         }
+    }
+
+    /// When the oldest record of a stream arrived that is held. It is in a lane or free: whatever waits behind a busy key
+    /// is younger than what keeps the key busy.
+    fn oldest_held_arrival(&self) -> Option<Timestamp> {
+        let in_lanes = self.lanes.iter().filter_map(|lane| lane.work()?.entries().next());
+        let oldest = in_lanes.chain(self.backlog.oldest_free()).min_by_key(|entry| entry.order)?;
+        Some(oldest.record.arrived_at)
     }
 
     /// Records taken and not yet settled, left or let go.

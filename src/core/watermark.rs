@@ -1,11 +1,10 @@
-//! Positions settle in any order; the checkpoint follows in source order. Holds the positions that are open and, above
-//! the lowest of them, the settled ranges, so its size follows what is unsettled and not what was read.
+//! Positions settle in any order; the checkpoint follows in source order. Holds the settled ranges above the lowest
+//! position that is open, so its size follows the gaps that are left and not what was read.
 //!
 //! Invariant 2: a checkpoint never passes an unsettled record.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Timestamp;
 use super::batch::Order;
 use super::checkpoint::{Checkpoint, PositionRange, UpTo};
 use super::record::Position;
@@ -16,8 +15,9 @@ pub(super) struct Watermark {
     up_to: UpTo,
     /// The order of the first record that `up_to` does not cover, received or not.
     low: Order,
-    /// When the open ones arrived.
-    open: BTreeMap<Order, Timestamp>,
+    /// The order of the record to come. Those from `low` on are open if they are in no settled run.
+    next: Order,
+    open: usize,
     /// Settled runs above `low`, by the order of their first record. Neighbours are merged.
     settled: BTreeMap<Order, Run>,
     /// Ranges of the checkpoint that this consumer began with and has not read past yet.
@@ -52,7 +52,8 @@ impl Watermark {
         Self {
             up_to: checkpoint.up_to,
             low: first,
-            open: BTreeMap::new(),
+            next: first,
+            open: 0,
             settled: BTreeMap::new(),
             restored: checkpoint.settled_above.into(),
             last_received,
@@ -71,12 +72,14 @@ impl Watermark {
     }
 
     /// Takes the next position; it stays open until `settle` is told of it.
-    pub(super) fn receive(&mut self, order: Order, position: &Position, arrived_at: Timestamp) {
+    pub(super) fn receive(&mut self, order: Order, position: &Position) {
+        assert_eq!(order, self.next, "orders have no gaps");
         self.last_received = Some(position.clone());
         while self.restored.front().is_some_and(|range| range.last <= *position) {
             self.restored.pop_front();
         }
-        self.open.insert(order, arrived_at);
+        self.next = order.next();
+        self.open += 1;
     }
 
     /// The source began anew at its oldest record, which is at this position. If that lies before what was read, the
@@ -90,27 +93,30 @@ impl Watermark {
 
     /// A record is settled for good.
     pub(super) fn settle(&mut self, order: Order, position: &Position) {
-        self.open.remove(&order).expect("a record is settled once, after it was received (invariant 1)");
+        assert!(
+            (self.low..self.next).contains(&order),
+            "a record is settled after it was received, and once (invariant 1)"
+        );
+        self.open -= 1;
         if order == self.low {
             self.pass(order, position.clone());
             if let Some(run) = self.settled.remove(&self.low) {
                 self.pass(run.last_order, run.range.last);
             }
         } else {
-            let range = PositionRange { first: position.clone(), last: position.clone() };
-            self.insert(order, Run { last_order: order, range });
+            self.insert(order, position);
         }
-        let lowest_open = self.open.first_key_value().map(|(order, _)| *order);
-        assert!(
-            lowest_open.is_none_or(|lowest| lowest >= self.low),
-            "a checkpoint passed an open record (invariant 2)"
+        assert_eq!(
+            self.open == 0,
+            self.low == self.next,
+            "a checkpoint passes what is settled, and all of it (invariant 2)"
         );
         self.changed = true;
     }
 
     /// The shard is closed and was read to its end.
     pub(super) fn end(&mut self) {
-        assert!(self.open.is_empty(), "a shard ends when all of it is settled (invariant 2)");
+        assert!(self.open == 0, "a shard ends when all of it is settled (invariant 2)");
         if self.up_to != UpTo::Ended {
             self.up_to = UpTo::Ended;
             self.settled.clear();
@@ -145,12 +151,7 @@ impl Watermark {
     }
 
     pub(super) fn open(&self) -> usize {
-        self.open.len()
-    }
-
-    /// When the oldest unsettled record arrived.
-    pub(super) fn oldest_arrival(&self) -> Option<Timestamp> {
-        self.open.first_key_value().map(|(_, arrived_at)| *arrived_at)
+        self.open
     }
 
     /// Everything up to here is settled.
@@ -159,20 +160,23 @@ impl Watermark {
         self.up_to = UpTo::After(position);
     }
 
-    /// Adds a settled run and merges it with its neighbours.
-    fn insert(&mut self, first: Order, mut run: Run) {
-        if let Some(after) = self.settled.remove(&run.last_order.next()) {
+    /// Adds a settled record and merges it with its neighbours.
+    fn insert(&mut self, order: Order, position: &Position) {
+        let range = PositionRange { first: position.clone(), last: position.clone() };
+        let mut run = Run { last_order: order, range };
+        if let Some(after) = self.settled.remove(&order.next()) {
             run.last_order = after.last_order;
             run.range.last = after.range.last;
         }
-        if let Some((_, before)) = self.settled.range_mut(..first).next_back()
-            && before.last_order.next() == first
-        {
-            before.last_order = run.last_order;
-            before.range.last = run.range.last;
-            return;
+        if let Some((_, before)) = self.settled.range_mut(..=order).next_back() {
+            assert!(before.last_order < order, "a record is settled once (invariant 1)");
+            if before.last_order.next() == order {
+                before.last_order = run.last_order;
+                before.range.last = run.range.last;
+                return;
+            }
         }
-        self.settled.insert(first, run);
+        self.settled.insert(order, run);
     }
 }
 
@@ -210,12 +214,12 @@ mod tests {
         let mut watermark = Watermark::new(checkpoint(after(3), &[(5, 6), (8, 9)]), Order(1));
         assert_eq!(watermark.judge(&position(3)), Arrival::Repeated);
         assert_eq!(watermark.judge(&position(4)), Arrival::New);
-        watermark.receive(Order(1), &position(4), Timestamp::default());
+        watermark.receive(Order(1), &position(4));
         assert_eq!(watermark.judge(&position(5)), Arrival::Settled);
-        watermark.receive(Order(2), &position(5), Timestamp::default());
+        watermark.receive(Order(2), &position(5));
         watermark.settle(Order(2), &position(5));
         assert_eq!(watermark.checkpoint(), checkpoint(after(3), &[(5, 6), (8, 9)]));
-        watermark.receive(Order(3), &position(6), Timestamp::default());
+        watermark.receive(Order(3), &position(6));
         watermark.settle(Order(3), &position(6));
         assert_eq!(watermark.checkpoint(), checkpoint(after(3), &[(5, 6), (8, 9)]), "none twice");
         assert_eq!(watermark.judge(&position(7)), Arrival::New);
@@ -253,7 +257,7 @@ mod tests {
     fn received(orders: std::ops::RangeInclusive<u64>) -> Watermark {
         let mut watermark = Watermark::new(Checkpoint::at(UpTo::TrimHorizon), Order(*orders.start()));
         for order in orders {
-            watermark.receive(Order(order), &position(order), Timestamp::default());
+            watermark.receive(Order(order), &position(order));
         }
         watermark
     }

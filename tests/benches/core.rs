@@ -15,18 +15,26 @@ use esmd::core::outcome::Outcome;
 use esmd::core::record::{OrderingKey, Origin, Position, Received, Record, SequenceNumber};
 use esmd::core::settings::{Kind, QueueRules, RetrySettings, Settings};
 
-const RECORDS: usize = 1_000_000;
+/// So few that they are still warm when they come in, as those of a receive are.
+const RECORDS: usize = 100_000;
 const PAGE: usize = 1_000;
+const IDLE: usize = 10_000;
 
 fn main() {
     println!("core: a stream's consumer, {RECORDS} records in pages of {PAGE}, every batch succeeds");
     println!(
-        "{:>5} {:>6} {:>5}   {:<28} {:<26} CPU / baseline",
+        "{:>5} {:>6} {:>5}   {:<26} {:<26} CPU / baseline",
         "lanes", "batch", "keys", "million records/CPU s", "baseline: cut and drop"
     );
-    for (lanes, batch_size, keys) in
-        [(1, 10, 1_000), (1, 100, 1_000), (10, 10, 1_000), (10, 100, 1_000), (10, 100, 20), (10, 1_000, 1_000)]
-    {
+    for (lanes, batch_size, keys) in [
+        (1, 10, 1_000),
+        (1, 100, 1_000),
+        (1, 10_000, 1_000),
+        (10, 10, 1_000),
+        (10, 100, 1_000),
+        (10, 10_000, 1_000),
+        (10, 100, 20),
+    ] {
         let compared = measure::beside(
             || pages(keys),
             |pages| through_consumer(pages, lanes, batch_size),
@@ -34,19 +42,48 @@ fn main() {
         );
         let millions = RECORDS as f64 / 1e6;
         println!(
-            "{lanes:>5} {batch_size:>6} {keys:>5}   {:<28} {:<26} {}",
+            "{lanes:>5} {batch_size:>6} {keys:>5}   {:<26} {:<26} {}",
             compared.cpu.rate(millions).to_string(),
             compared.baseline_cpu.rate(millions).to_string(),
             compared.ratio
         );
     }
+    println!("memory of a consumer that holds nothing, in bytes, of {IDLE}: {}", idle_bytes(0));
+    println!("the same after {PAGE} records of as many keys: {}", idle_bytes(PAGE));
 }
 
-/// Reads page after page as the shell does, as far as there is room, and answers each invocation at once.
+/// What one of many consumers adds to this process, each after so many records.
+fn idle_bytes(records: usize) -> usize {
+    let (before, page) = (resident_bytes(), pages(PAGE).swap_remove_front(0).expect("there is one"));
+    let idle = || {
+        let mut consumer = Consumer::new(settings(10, 100), Checkpoint::at(UpTo::TrimHorizon));
+        settle_all(&mut consumer, VecDeque::from([page[..records].to_vec()]));
+        consumer.handle_received(Timestamp::from_millis(2_000), Received::default());
+        consumer
+    };
+    let consumers: Vec<_> = std::iter::repeat_with(idle).take(IDLE).collect();
+    let bytes = (resident_bytes() - before) / IDLE;
+    drop(std::hint::black_box(consumers));
+    bytes
+}
+
+fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("benches run on Linux");
+    let pages = text.split_whitespace().nth(1).and_then(|field| field.parse::<usize>().ok());
+    pages.expect("the second field is the resident pages") * 4_096
+}
+
 fn through_consumer(pages: VecDeque<Vec<Record>>, lanes: usize, batch_size: usize) -> usize {
-    let mut pages = pages;
-    let now = Timestamp::from_millis(1_000);
     let mut consumer = Consumer::new(settings(lanes, batch_size), Checkpoint::at(UpTo::TrimHorizon));
+    let done = settle_all(&mut consumer, pages);
+    assert_eq!(done, RECORDS, "every record is invoked once");
+    done
+}
+
+/// Reads page after page as the shell does, as far as there is room, and answers each invocation at once. How many
+/// records were invoked.
+fn settle_all(consumer: &mut Consumer, mut pages: VecDeque<Vec<Record>>) -> usize {
+    let now = Timestamp::from_millis(1_000);
     let mut running = VecDeque::new();
     let mut done = 0;
     loop {
@@ -61,12 +98,10 @@ fn through_consumer(pages: VecDeque<Vec<Record>>, lanes: usize, batch_size: usiz
                 running.push_back(batch.id);
             }
         }
-        let Some(id) = running.pop_front() else { break };
+        let Some(id) = running.pop_front() else { return done };
         consumer.handle_outcome(now, id, &Outcome::Succeeded, None);
         std::hint::black_box(consumer.poll_checkpoint());
     }
-    assert_eq!(done, RECORDS, "every record is invoked once");
-    done
 }
 
 /// What no consumer of batches can do without.
