@@ -99,9 +99,13 @@ mod tests {
     fn without_keys_memory_is_given_back() {
         let names: Vec<_> = (0..100).map(|number| OrderingKey::new(number.to_string())).collect();
         let mut keys = Keys::<u64>::default();
-        names.iter().for_each(|name| _ = keys.id(name));
+        for name in &names {
+            keys.id(name);
+        }
 
-        names[1..].iter().for_each(|name| keys.forget(name));
+        for name in &names[1..] {
+            keys.forget(name);
+        }
         keys.shrink();
         assert!(keys.states.capacity() >= 100, "a key still has a number");
         keys.forget(&names[0]);

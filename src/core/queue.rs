@@ -117,8 +117,12 @@ impl Consumer {
         let held: Vec<_> = self.lanes.iter_mut().flat_map(|lane| lane.shrink(goes)).collect();
         let mut waiting: Vec<_> = alone.iter().filter_map(|order| self.backlog.remove_alone(*order)).collect();
         waiting.extend(groups.into_iter().flat_map(|(group, first)| self.backlog.remove_from(group, first)));
-        held.iter().chain(&waiting).for_each(|gone| self.visibility().forget(gone.order));
-        held.iter().for_each(|gone| self.release(gone));
+        for gone in held.iter().chain(&waiting) {
+            self.visibility().forget(gone.order);
+        }
+        for gone in &held {
+            self.release(gone); // last: a key's number lives as long as a record of it is held
+        }
         self.let_go += (held.len() + waiting.len()) as u64;
     }
 

@@ -79,8 +79,8 @@ fn main() {
 
 fn print_latencies(name: &str, mut latencies: Vec<Duration>) {
     latencies.sort();
-    let at = |share: f64| latencies[(latencies.len() as f64 * share) as usize].as_micros();
-    println!("{name:>10} {:>8} {:>8} {:>8}", at(0.5), at(0.99), at(0.999));
+    let at = |permille: usize| latencies[latencies.len() * permille / 1_000].as_micros();
+    println!("{name:>10} {:>8} {:>8} {:>8}", at(500), at(990), at(999));
 }
 
 fn records(count: usize) -> VecDeque<Record> {
