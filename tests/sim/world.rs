@@ -298,6 +298,14 @@ impl World {
         Life { link, drain_timeout, shutdown, engine }
     }
 
+    /// How many messages the queue gave up.
+    pub fn dead_letters(&self) -> usize {
+        match &self.feed {
+            Feed::Queue(queue) => queue.dead().len(),
+            Feed::Stream(_) => 0,
+        }
+    }
+
     pub async fn rows(&self) -> Vec<LeaseRow> {
         self.store.leases(MAPPING).await.unwrap()
     }
