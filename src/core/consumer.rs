@@ -6,6 +6,7 @@
 //! The other methods only look.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::Timestamp;
 use super::action::{Action, Wakeup};
@@ -39,6 +40,8 @@ pub struct Consumer {
     next_batch: BatchId,
     pub(super) ended: bool,
     pub(super) draining: bool,
+    /// The oldest of a stream's records that a drain gave back: they stay unsettled, though no longer held.
+    pub(super) given_back: Option<Arc<Entry>>,
     /// Messages let go so far.
     pub(super) let_go: u64,
 }
@@ -74,6 +77,7 @@ impl Consumer {
             next_batch: BatchId(0),
             ended: false,
             draining: false,
+            given_back: None,
             let_go: 0,
         }
     }

@@ -54,7 +54,10 @@ impl Consumer {
     /// Gives back what was never invoked, so that others get it at once (`docs/semantics.md` 4.6). A message whose lease
     /// has ended is no longer ours to give. A stream's records need no word: they are read again after the checkpoint.
     pub(super) fn hand_back(&mut self, now: Timestamp, unstarted: &[Arc<Entry>]) {
-        let Progress::Queue(visibility) = &mut self.progress else { return };
+        let Progress::Queue(visibility) = &mut self.progress else {
+            self.given_back = self.given_back.iter().chain(unstarted).min_by_key(|entry| entry.order).cloned();
+            return;
+        };
         for entry in unstarted {
             let handle = visibility.handle(entry.order);
             if handle.ends_at <= now {

@@ -123,7 +123,7 @@ impl Consumer {
     pub fn status(&self) -> Status {
         let (oldest_arrival, settled_ranges) = match &self.progress {
             Progress::Queue(visibility) => (visibility.oldest_arrival(), 0),
-            Progress::Stream(watermark) => (self.oldest_held_arrival(), watermark.settled_runs()),
+            Progress::Stream(watermark) => (self.oldest_open_arrival(), watermark.settled_runs()),
         };
         Status {
             waiting: self.backlog.waiting().records,
@@ -143,11 +143,12 @@ impl Consumer {
         }
     }
 
-    /// When the oldest record of a stream arrived that is held. It is in a lane or free: whatever waits behind a busy key
-    /// is younger than what keeps the key busy.
-    fn oldest_held_arrival(&self) -> Option<Timestamp> {
+    /// When the oldest unsettled record of a stream arrived. It is in a lane or free, for whatever waits behind a busy key
+    /// is younger than what keeps the key busy; or a drain gave it back.
+    fn oldest_open_arrival(&self) -> Option<Timestamp> {
         let in_lanes = self.lanes.iter().filter_map(|lane| lane.work()?.entries().next());
-        let oldest = in_lanes.chain(self.backlog.oldest_free()).min_by_key(|entry| entry.order)?;
+        let others = self.backlog.oldest_free().into_iter().chain(&self.given_back);
+        let oldest = in_lanes.chain(others).min_by_key(|entry| entry.order)?;
         Some(oldest.record.arrived_at)
     }
 

@@ -8,7 +8,7 @@ mod checks;
 mod item;
 mod lane;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use esmd::core::Timestamp;
 use esmd::core::action::DiscardReason;
@@ -52,6 +52,8 @@ struct Shard {
     next: usize,
     restored: Vec<PositionRange>,
     settled: BTreeSet<usize>,
+    /// When each record that was taken arrived.
+    arrivals: BTreeMap<usize, Timestamp>,
 }
 
 struct Settling {
@@ -83,7 +85,7 @@ impl Model {
             window_since: None,
             ended: false,
             draining: false,
-            shard: Shard { first, next: first, restored, settled: BTreeSet::new() },
+            shard: Shard { first, next: first, restored, settled: BTreeSet::new(), arrivals: BTreeMap::new() },
         }
     }
 
@@ -239,6 +241,7 @@ impl Model {
             return;
         }
         self.shard.next = item.name + 1;
+        self.shard.arrivals.insert(item.name, item.arrived_at);
         if is_filtered || self.shard.restored.iter().any(|range| range.contains(&position(item.name))) {
             self.shard.settled.insert(item.name);
         } else {

@@ -25,6 +25,21 @@ fn a_shard_does_not_end_with_records_that_a_drained_consumer_did_not_take() {
     assert!(consumer.is_drained());
 }
 
+/// `docs/metrics.md`: a shard's age is that of its oldest unsettled record, also of one that a drain leaves to a successor.
+#[test]
+fn what_a_drain_leaves_unsettled_still_has_its_age() {
+    let mut consumer = consumer(Kind::Stream, 1, 1, Duration::ZERO);
+    let arrived_at = NOW + Duration::from_secs(3);
+    consumer.handle_received(NOW, received([record(0, "a"), Record { arrived_at, ..record(1, "a") }]));
+    let (batch, _) = invoked(&mut consumer).expect("a lane takes the first");
+
+    consumer.drain(NOW);
+    assert_eq!(consumer.status().oldest_arrival, Some(NOW));
+    consumer.handle_outcome(NOW, batch, &Outcome::Succeeded, None);
+
+    assert_eq!((consumer.status().unsettled, consumer.status().oldest_arrival), (1, Some(arrived_at)));
+}
+
 /// `docs/semantics.md` 4.2 and 6.5, invariant 97.
 #[test]
 fn an_incomplete_batch_is_invoked_when_its_window_ends_and_without_a_window_at_once() {

@@ -54,6 +54,11 @@ impl Model {
         let expected = (self.waiting.len(), unsettled, invoking, discarding, backing_off);
         let counted = (status.waiting, status.unsettled, status.invoking, status.discarding, status.backing_off);
         assert_eq!(counted, expected, "invariant 1: waiting, unsettled, invoking, discarding, backing off");
+        if self.settings.kind == Kind::Stream {
+            let open = self.shard.arrivals.iter().find(|(name, _)| !self.is_settled(**name));
+            let expected = open.map(|(_, arrived_at)| *arrived_at);
+            assert_eq!(status.oldest_arrival, expected, "when the oldest unsettled record arrived");
+        }
         assert_eq!(consumer.capacity(), self.capacity(), "invariant 4: capacity");
         let most = consumer.capacity_when_empty();
         assert!(self.draining || self.held().count() <= most, "invariant 4: more than {most} records are held");
