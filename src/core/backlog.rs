@@ -353,6 +353,39 @@ mod tests {
         assert!(backlog.would_fill(CutLimits { bytes: 6, ..limits(9, 9) }));
     }
 
+    /// Or memory would grow with every key ever seen.
+    #[test]
+    fn a_key_is_forgotten_whatever_way_its_last_record_goes() {
+        let released = |backlog: &mut Backlog| {
+            for entry in backlog.cut(limits(9, 9)) {
+                backlog.release(&entry);
+            }
+        };
+        let removed = |backlog: &mut Backlog| {
+            let a = backlog.keys.id(&OrderingKey::new("a"));
+            backlog.remove_from(a, Order(1));
+        };
+        let released_after_removal = |backlog: &mut Backlog| {
+            let taken = backlog.cut(limits(1, 1));
+            removed(backlog);
+            backlog.release(&taken[0]);
+        };
+        let released_after_all_were_removed = |backlog: &mut Backlog| {
+            let taken = backlog.cut(limits(1, 1));
+            backlog.remove_all();
+            backlog.release(&taken[0]);
+        };
+        let all_removed = |backlog: &mut Backlog| _ = backlog.remove_all();
+        let ways: [&dyn Fn(&mut Backlog); 5] =
+            [&released, &removed, &released_after_removal, &released_after_all_were_removed, &all_removed];
+        for (number, way) in ways.into_iter().enumerate() {
+            let mut backlog = backlog("a1 a2 a3");
+            way(&mut backlog);
+            backlog.shrink();
+            assert_eq!(backlog.keys.states_mut().count(), 0, "way {number}");
+        }
+    }
+
     #[test]
     fn removing_all_keeps_the_order_of_arrival() {
         let mut backlog = backlog("z1 a2 z3 a4");
