@@ -2,10 +2,10 @@
 # Python 3.11, Node 20, Java 17.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim bugs bench lint build clean
+.PHONY: help demo test sim bugs bench bench-wire lint build clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## See records arrive at a function, from queues, a stream and a table (KEEP=1 leaves it running)
 	@./demo/run
@@ -24,6 +24,9 @@ bugs: ## Put known bugs in, one by one, and see the simulation catch each: [SEED
 bench: ## Measure core, rendering, filters and engine, each figure beside its baseline in the same run
 	cargo bench --quiet --no-default-features --features engine --bench core --bench rendering --bench filter --bench engine \
 	--target-dir target/bench
+
+bench-wire: ## Measure the built binary over loopback beside a bare loop: [ONLY='queue stream']
+	cargo bench --quiet --bench wire --target-dir target/bench -- $(ONLY)
 
 lint: ## Check format, clippy, that the pure modules and the engine build alone, and deploy/
 	cargo fmt --check

@@ -60,7 +60,8 @@ fn thread_cpu() -> Duration {
 }
 
 impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+    /// Of at least one value.
+    pub fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         Self { lowest: values[0], median: values[values.len() / 2], highest: values[values.len() - 1] }
