@@ -9,6 +9,11 @@ use clap::Parser as _;
 use esmd::cli::{self, Arguments, Command};
 use esmd::config::{Config, ConfigError, LoadedFile};
 
+/// Records are allocated on one thread and freed on another, for which the C library's allocator pays dearly
+/// (`docs/performance.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {

@@ -86,31 +86,33 @@ impl Pair {
                 of(|round| round.records as f64 / round.wall.as_secs_f64()),
                 of(|round| round.server_cpu.as_secs_f64() * 1e6 / round.records as f64).median,
             );
-            println!(
-                "  {:<9}  latency µs p50 {:.0}, p99 {:.0}, p99.9 {:.0}  peak MiB {:.0}",
-                "",
-                of(|round| f64::from(round.latency.p50)),
-                of(|round| f64::from(round.latency.p99)),
-                of(|round| f64::from(round.latency.p999)),
-                of(|round| round.peak_memory).median,
-            );
-            println!("  {:<9}  calls/1,000: {}", "", rounds[0].calls_per_thousand());
+            let (memory, calls) = (of(|round| round.peak_memory).median, rounds[0].calls_per_thousand());
+            println!("  {:<9}  peak MiB {memory:.0}  calls/1,000: {calls}", "");
         }
         let ratios = |figure: fn(&Measured) -> f64| {
             Spread::of(self.esmd.iter().zip(&self.bare_loop).map(|(esmd, bare)| figure(esmd) / figure(bare)))
         };
-        let added = |figure: fn(&Measured) -> u32| {
-            let pairs = self.esmd.iter().zip(&self.bare_loop);
-            Spread::of(pairs.map(|(esmd, bare)| f64::from(figure(esmd)) - f64::from(figure(bare))))
-        };
         println!(
-            "  esmd / bare loop: CPU {}, wall {};  added µs: p50 {:.0}, p99 {:.0}, p99.9 {:.0}",
+            "  esmd / bare loop: CPU {}, time {}",
             ratios(Measured::cpu_per_thousand),
             ratios(|round| round.wall.as_secs_f64() / round.records as f64),
-            added(|round| round.latency.p50),
-            added(|round| round.latency.p99),
-            added(|round| round.latency.p999),
         );
+    }
+
+    /// Only of a load that comes at a rate both keep up with: else it says how long the queue in front of them is.
+    pub fn print_latency(&self) {
+        for (name, rounds) in [("esmd", &self.esmd), ("bare loop", &self.bare_loop)] {
+            let of = |figure: fn(&Latency) -> u32| Spread::of(rounds.iter().map(|round| figure(&round.latency).into()));
+            let (p50, p99, p999) = (of(|latency| latency.p50), of(|latency| latency.p99), of(|latency| latency.p999));
+            println!("  {name:<9}  latency µs p50 {p50:.0}, p99 {p99:.0}, p99.9 {p999:.0}");
+        }
+        let added = |figure: fn(&Latency) -> u32| {
+            let pairs = self.esmd.iter().zip(&self.bare_loop);
+            Spread::of(pairs.map(|(esmd, bare)| f64::from(figure(&esmd.latency)) - f64::from(figure(&bare.latency))))
+        };
+        let (p50, p99, p999) =
+            (added(|latency| latency.p50), added(|latency| latency.p99), added(|latency| latency.p999));
+        println!("  added µs: p50 {p50:.0}, p99 {p99:.0}, p99.9 {p999:.0}");
     }
 }
 
