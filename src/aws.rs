@@ -132,7 +132,10 @@ impl Aws {
                 aws_sdk_dynamodbstreams::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build(),
             ),
             lambda: aws_sdk_lambda::Client::from_conf(
-                aws_sdk_lambda::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build(),
+                aws_sdk_lambda::config::Builder::from(&config)
+                    .retry_config(RetryConfig::disabled())
+                    .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+                    .build(),
             ),
             sns: aws_sdk_sns::Client::from_conf(
                 aws_sdk_sns::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build(),
@@ -171,7 +174,7 @@ impl Aws {
         self.dynamodb_streams.clone()
     }
 
-    /// The client of Lambda.
+    /// The client of Lambda. It sets no deadline, as a function may take longer than any: each of its calls has one.
     pub fn lambda(&self) -> aws_sdk_lambda::Client {
         self.lambda.clone()
     }
@@ -211,6 +214,15 @@ pub(crate) fn http_client() -> SharedHttpClient {
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .build_https()
+}
+
+/// A call with a deadline of its own. The SDK's override of a client's configuration does the same, but is merged into
+/// the configuration anew for each call.
+pub(crate) async fn within<T, E>(
+    deadline: Duration,
+    call: impl Future<Output = Result<T, SdkError<E>>>,
+) -> Result<T, SdkError<E>> {
+    tokio::time::timeout(deadline, call).await.unwrap_or_else(|late| Err(SdkError::timeout_error(late)))
 }
 
 /// Servers other than AWS rarely have a host name for each bucket, and some refuse checksums that nobody asked for.
@@ -265,7 +277,7 @@ async fn check_credentials(config: &SdkConfig) -> Result<(), AwsError> {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// For a call that does not set its own, as a long poll and an invocation do: no server can make it wait for ever.
+/// For a call that has no deadline of its own: no server can make it wait for ever.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Shorter than what common load balancers and servers keep, so that we close first.

@@ -9,7 +9,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::operation::RequestId;
 use aws_sdk_lambda::operation::get_function_configuration::{
@@ -22,7 +21,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{DescribeError, Function, Target};
-use crate::aws::cause;
+use crate::aws::{cause, within};
 use crate::clock::Clock;
 use crate::core::Timestamp;
 use crate::event::response::Reply;
@@ -80,9 +79,7 @@ async fn get_configuration(
     client: &Client,
     name: &str,
 ) -> Result<GetFunctionConfigurationOutput, SdkError<GetFunctionConfigurationError>> {
-    let timeouts = TimeoutConfig::builder().operation_timeout(DESCRIBE_TIMEOUT).build();
-    let call = client.get_function_configuration().function_name(name).customize();
-    call.config_override(aws_sdk_lambda::Config::builder().timeout_config(timeouts)).send().await
+    within(DESCRIBE_TIMEOUT, client.get_function_configuration().function_name(name).send()).await
 }
 
 fn timeout_of(answer: &GetFunctionConfigurationOutput) -> Option<Duration> {
@@ -144,17 +141,14 @@ impl Target for LambdaTarget {
             if start_before.is_some_and(|end| end <= self.clock.now()) {
                 return Reply::NotStarted;
             }
-            let timeouts = TimeoutConfig::builder().operation_timeout(self.timeout() + INVOKE_MARGIN).build();
             let call = self
                 .client
                 .invoke()
                 .function_name(&self.settings.name)
                 .invocation_type(InvocationType::RequestResponse)
                 .log_type(LogType::None)
-                .payload(Blob::new(payload))
-                .customize()
-                .config_override(aws_sdk_lambda::Config::builder().timeout_config(timeouts));
-            match call.send().await {
+                .payload(Blob::new(payload));
+            match within(self.timeout() + INVOKE_MARGIN, call.send()).await {
                 Ok(answer) => Reply::Answered {
                     request_id: answer.request_id().map(str::to_owned),
                     payload: answer.payload.map(Blob::into_inner).unwrap_or_default().into(),

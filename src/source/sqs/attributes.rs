@@ -7,8 +7,9 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 
+use super::CALL_TIMEOUT;
 use super::errors::source_error;
-use super::{CALL_TIMEOUT, deadline};
+use crate::aws::within;
 use crate::source::SourceError;
 
 /// A queue's settings, as far as a mapping depends on them.
@@ -25,7 +26,7 @@ impl QueueFacts {
         let call = client.get_queue_attributes().queue_url(url);
         let call = call.attribute_names(QueueAttributeName::VisibilityTimeout);
         let call = call.attribute_names(QueueAttributeName::RedrivePolicy);
-        let answer = call.customize().config_override(deadline(CALL_TIMEOUT)).send().await.map_err(source_error)?;
+        let answer = within(CALL_TIMEOUT, call.send()).await.map_err(source_error)?;
         let attribute = |name| answer.attributes().and_then(|attributes| attributes.get(&name)).map(String::as_str);
         let visibility = attribute(QueueAttributeName::VisibilityTimeout).and_then(|text| text.parse().ok());
         Ok(Self {

@@ -7,7 +7,8 @@ use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, ChangeMessage
 use futures_util::future;
 
 use super::settle::entry_answers;
-use super::{CALL_TIMEOUT, ENTRIES_MAX, Queue, deadline, lease, small};
+use super::{CALL_TIMEOUT, ENTRIES_MAX, Queue, lease, small};
+use crate::aws::within;
 use crate::core::settlement::{Extended, Extension, Settled};
 
 impl Queue {
@@ -27,7 +28,7 @@ impl Queue {
         let call = self.client.change_message_visibility_batch().queue_url(&self.url);
         let call = call.set_entries(Some(requests.collect()));
         let asked_at = self.clock.now();
-        let answers = match call.customize().config_override(deadline(CALL_TIMEOUT)).send().await {
+        let answers = match within(CALL_TIMEOUT, call.send()).await {
             Ok(answer) => {
                 let successful = answer.successful().iter().map(ChangeMessageVisibilityBatchResultEntry::id);
                 entry_answers(successful, answer.failed())

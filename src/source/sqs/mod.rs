@@ -16,13 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
 use futures_util::future::{self, BoxFuture, FutureExt};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Receiver, Source, SourceError};
+use crate::aws::within;
 use crate::clock::Clock;
 use crate::core::Timestamp;
 use crate::core::checkpoint::Checkpoint;
@@ -154,11 +154,9 @@ impl Queue {
             .set_visibility_timeout(wanted.map(|visibility| small(visibility.as_secs())))
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All")
-            .set_receive_request_attempt_id(attempt)
-            .customize()
-            .config_override(deadline(Duration::from_secs(wait_seconds) + CALL_TIMEOUT));
+            .set_receive_request_attempt_id(attempt);
         let (asked_at, began) = (self.clock.now(), Instant::now());
-        let answer = call.send().await;
+        let answer = within(Duration::from_secs(wait_seconds) + CALL_TIMEOUT, call.send()).await;
         let replied_at = self.clock.now();
         // Of a sleep during the call nobody knows whether it came before the answer or after it.
         let slept = replied_at.since(asked_at).saturating_sub(began.elapsed());
@@ -258,8 +256,8 @@ impl QueueName {
 /// The URL of the queue with this ARN.
 async fn look_up(client: &Client, arn: &str) -> Result<String, SourceError> {
     let QueueName { account, name, .. } = QueueName::of(arn);
-    let found = client.get_queue_url().queue_name(name).queue_owner_aws_account_id(account).customize();
-    let found = found.config_override(deadline(CALL_TIMEOUT)).send().await.map_err(source_error)?;
+    let found = client.get_queue_url().queue_name(name).queue_owner_aws_account_id(account);
+    let found = within(CALL_TIMEOUT, found.send()).await.map_err(source_error)?;
     found.queue_url.ok_or_else(|| SourceError::Transient("the queue's URL is missing".into()))
 }
 
@@ -311,11 +309,6 @@ fn attribute_value(value: &MessageAttributeValue) -> AttributeValue<'_> {
 /// How long we count a message as leased: a little less than the server does, for clocks and for the reply's way.
 fn lease(visibility: Duration) -> Duration {
     visibility.saturating_sub((visibility / 10).min(LEASE_MARGIN_MAX))
-}
-
-fn deadline(operation: Duration) -> aws_sdk_sqs::config::Builder {
-    let timeouts = TimeoutConfig::builder().operation_timeout(operation).build();
-    aws_sdk_sqs::Config::builder().timeout_config(timeouts)
 }
 
 /// A number that is small by construction, as the SDK wants it.

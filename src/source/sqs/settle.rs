@@ -11,7 +11,8 @@ use aws_sdk_sqs::types::{
 use futures_util::future::{self, FutureExt};
 
 use super::errors::{QUERY_CODE_PREFIX, is_throttle, source_error};
-use super::{CALL_TIMEOUT, ENTRIES_MAX, Queue, deadline};
+use super::{CALL_TIMEOUT, ENTRIES_MAX, Queue};
+use crate::aws::within;
 use crate::core::settlement::{Settled, Settlement};
 use crate::source::SourceError;
 use crate::telemetry::chain;
@@ -44,7 +45,7 @@ impl Queue {
             request.build().expect("id and receipt handle are set")
         });
         let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(requests.collect()));
-        match call.customize().config_override(deadline(CALL_TIMEOUT)).send().await {
+        match within(CALL_TIMEOUT, call.send()).await {
             Ok(answer) => {
                 let successful = answer.successful().iter().map(DeleteMessageBatchResultEntry::id);
                 entry_answers(successful, answer.failed())
@@ -62,7 +63,7 @@ impl Queue {
         });
         let call = self.client.change_message_visibility_batch().queue_url(&self.url);
         let call = call.set_entries(Some(requests.collect()));
-        match call.customize().config_override(deadline(CALL_TIMEOUT)).send().await {
+        match within(CALL_TIMEOUT, call.send()).await {
             Ok(answer) => {
                 let successful = answer.successful().iter().map(ChangeMessageVisibilityBatchResultEntry::id);
                 entry_answers(successful, answer.failed())
