@@ -90,7 +90,7 @@ impl Consumer {
         let Settings { kind, lanes, batch_size, .. } = self.settings;
         match kind {
             Kind::Queue => lanes * batch_size,
-            Kind::Stream => (2 * lanes * batch_size).max(PAGE_RECORDS),
+            Kind::Stream => lanes * (2 * batch_size).max(LANE_RECORDS),
         }
     }
 
@@ -170,8 +170,9 @@ fn back_off(lane: &Lane) -> Option<BackOff> {
     }
 }
 
-/// A stream is read ahead by at least this many records.
-const PAGE_RECORDS: usize = 1_000;
+/// A stream is read ahead by at least this many records for each lane: until the next read, 200 ms later, a lane of a
+/// fast function takes some batches.
+const LANE_RECORDS: usize = 1_000;
 
 /// A queue's messages together, or 1,250 lanes would hold gigabytes.
 const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;

@@ -30,9 +30,9 @@ pub enum Kind {
 }
 
 pub struct Side {
+    client: Client, // ends first, or it would complain of the server's end
     server: Child,
     address: SocketAddr,
-    client: Client,
     /// When the client's process was started, since the epoch.
     started_at: Duration,
 }
@@ -71,7 +71,7 @@ impl Side {
                 Client::BareLoop(program.env("AWS_ENDPOINT_URL", endpoint).spawn().expect("this program starts again"))
             }
         };
-        Self { server, address, client, started_at }
+        Self { client, server, address, started_at }
     }
 
     /// How it stands once so many records were invoked and answered.

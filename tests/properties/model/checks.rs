@@ -150,7 +150,7 @@ impl Model {
             }
             Kind::Stream => {
                 let in_lanes: usize = self.lanes.iter().flat_map(Lane::items).map(|item| item.bytes).sum();
-                let room = PAGE_RECORDS.max(2 * lanes * batch_size);
+                let room = lanes * LANE_RECORDS.max(2 * batch_size);
                 (room, self.held().count(), waiting + in_lanes, lanes * BYTES_PER_LANE)
             }
         };
@@ -160,5 +160,5 @@ impl Model {
     }
 }
 
-const PAGE_RECORDS: usize = 1_000;
+const LANE_RECORDS: usize = 1_000;
 const BYTES_PER_LANE: usize = 12 * 1024 * 1024;

@@ -86,7 +86,8 @@ impl Server {
 
     /// As AWS writes them, with the attributes that every message has.
     fn messages(&self, first: u64, count: u64) -> Bytes {
-        let mut json = Vec::with_capacity(1_024 * 10);
+        let text = "x".repeat(self.load.data_bytes);
+        let mut json = Vec::with_capacity((1_024 + text.len()) * 10);
         json.extend_from_slice(b"{\"Messages\":[");
         for number in first..first + count {
             if number > first {
@@ -96,11 +97,9 @@ impl Server {
                 json,
                 "{{\"MessageId\":\"00000000-0000-4000-8000-{number:012}\",\"ReceiptHandle\":\"{HANDLE}{number:012}\",\
                  \"MD5OfBody\":\"0123456789abcdef0123456789abcdef\",\"Body\":\"{{\\\"order\\\":\\\"#{number:012}\\\",\
-                 \\\"text\\\":\\\"{:x<width$}\\\"}}\",\"Attributes\":{{\"SenderId\":\"AIDAIOSFODNN7EXAMPLE\",\
+                 \\\"text\\\":\\\"{text}\\\"}}\",\"Attributes\":{{\"SenderId\":\"AIDAIOSFODNN7EXAMPLE\",\
                  \"ApproximateFirstReceiveTimestamp\":\"{NOW}\",\"ApproximateReceiveCount\":\"1\",\
-                 \"SentTimestamp\":\"{NOW}\"}}}}",
-                "",
-                width = self.load.data_bytes
+                 \"SentTimestamp\":\"{NOW}\"}}}}"
             )
             .expect("a buffer takes everything");
         }
