@@ -222,7 +222,10 @@ pub(crate) async fn within<T, E>(
     deadline: Duration,
     call: impl Future<Output = Result<T, SdkError<E>>>,
 ) -> Result<T, SdkError<E>> {
-    tokio::time::timeout(deadline, call).await.unwrap_or_else(|late| Err(SdkError::timeout_error(late)))
+    match tokio::time::timeout(deadline, call).await {
+        Ok(answer) => answer,
+        Err(late) => Err(SdkError::timeout_error(late)),
+    }
 }
 
 /// Servers other than AWS rarely have a host name for each bucket, and some refuse checksums that nobody asked for.
