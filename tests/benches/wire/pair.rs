@@ -31,8 +31,8 @@ impl Measured {
         Self {
             records: after.stats.records - before.stats.records,
             wall: after.at - before.at,
-            cpu: after.cpu - before.cpu,
-            server_cpu: after.server_cpu - before.server_cpu,
+            cpu: after.cpu.saturating_sub(before.cpu),
+            server_cpu: after.server_cpu.saturating_sub(before.server_cpu),
             calls,
             latency: after.stats.latency,
             peak_memory,

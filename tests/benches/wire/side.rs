@@ -101,7 +101,7 @@ impl Side {
     /// From the start of the client's process to its first invocation's arrival.
     pub async fn start_to_first_arrival(&self) -> Duration {
         let first = self.after(1).await.stats.first_arrival;
-        Duration::from_nanos(first) - self.started_at
+        Duration::from_nanos(first).saturating_sub(self.started_at)
     }
 
     pub fn peak_memory(&self) -> f64 {

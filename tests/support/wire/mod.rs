@@ -54,7 +54,10 @@ impl Load {
         let all = self.records / self.shards;
         match self.puts_per_second {
             None => all,
-            Some(rate) => (elapsed.as_secs_f64() * rate as f64 / self.shards as f64) as u64,
+            Some(rate) => {
+                let milliseconds = u64::try_from(elapsed.as_millis()).expect("a run is short");
+                milliseconds * rate / self.shards / 1_000
+            }
         }
         .min(all)
     }
