@@ -2,7 +2,7 @@
 # Python 3.11, Node 20, Java 17.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim bugs bench bench-wire lint build clean
+.PHONY: help demo test sim bugs mutants bench bench-wire lint build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ sim: ## Simulate worlds: SEEDS=1000 [FROM=7]; one again with all that happens in
 
 bugs: ## Put known bugs in, one by one, and see the simulation catch each: [SEEDS=1000] [FROM='1 100001'] [BUGS='fifo lease']
 	@python3 -B tests/sim/bugs/run.py
+
+mutants: ## Change the pure modules place by place and see the tests object, for hours: [MODULES='filter core']
+	@python3 -B tests/mutants/run.py
 
 bench: ## Measure core, rendering, filters and engine, each figure beside its baseline in the same run
 	cargo bench --quiet --no-default-features --features engine --bench core --bench rendering --bench filter --bench engine \

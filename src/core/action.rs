@@ -66,3 +66,15 @@ pub enum Wakeup {
     /// A queue has one lane more, and all others are busy.
     Scaling,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::DiscardReason::{Expired, RecordAgeExceeded, RetryAttemptsExhausted};
+
+    /// `docs/metrics.md`
+    #[test]
+    fn each_reason_has_its_label() {
+        let names = [RetryAttemptsExhausted, RecordAgeExceeded, Expired].map(super::DiscardReason::name);
+        assert_eq!(names, ["retries", "age", "expired"]);
+    }
+}

@@ -389,9 +389,12 @@ mod tests {
     #[test]
     fn removing_all_keeps_the_order_of_arrival() {
         let mut backlog = backlog("z1 a2 z3 a4");
-        backlog.cut(limits(1, 1));
+        let held = backlog.cut(limits(1, 1));
         assert_eq!(orders(&backlog.remove_all()), [2, 3, 4]);
         assert_eq!(backlog.waiting_free, Volume::default());
+        backlog.release(&held[0]);
+        backlog.shrink();
+        assert_eq!(backlog.keys.states_mut().count(), 0, "no key is remembered");
     }
 
     fn backlog(entries: &str) -> Backlog {

@@ -77,3 +77,44 @@ impl PositionRange {
         self.first <= *position && *position <= self.last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::record::SequenceNumber;
+
+    #[test]
+    fn a_person_can_read_up_to_where_a_shard_is_settled() {
+        let at = Timestamp::from_millis(7);
+        for (up_to, words) in [
+            (UpTo::TrimHorizon, "TRIM_HORIZON"),
+            (UpTo::Latest(at), "LATEST as of 7"),
+            (UpTo::AtTimestamp(at), "AT_TIMESTAMP 7"),
+            (UpTo::After(SequenceNumber::new("101").into()), "after 101"),
+            (UpTo::Ended, "the end"),
+        ] {
+            assert_eq!(up_to.to_string(), words);
+        }
+    }
+
+    /// What is as usual is not written, and is understood where it is missing.
+    #[test]
+    fn a_checkpoint_survives_its_text() {
+        let position = |number: &str, index| Position { index, ..SequenceNumber::new(number).into() };
+        let mut checkpoint = Checkpoint::at(UpTo::After(position("101", 0)));
+        let text = serde_json::to_string(&checkpoint).expect("plain data");
+        assert_eq!(text, r#"{"up_to":{"After":{"sequence_number":"101"}}}"#);
+        assert_eq!(serde_json::from_str::<Checkpoint>(&text).expect("what was written"), checkpoint);
+
+        checkpoint.settled_above.push(PositionRange { first: position("103", 2), last: position("104", 0) });
+        let text = serde_json::to_string(&checkpoint).expect("plain data");
+        assert_eq!(serde_json::from_str::<Checkpoint>(&text).expect("what was written"), checkpoint, "{text}");
+    }
+
+    #[test]
+    fn a_range_holds_both_of_its_ends() {
+        let position = |number: u32| Position::from(SequenceNumber::new(number.to_string()));
+        let range = PositionRange { first: position(5), last: position(7) };
+        assert_eq!([4, 5, 6, 7, 8].map(|number| range.contains(&position(number))), [false, true, true, true, false]);
+    }
+}

@@ -68,3 +68,23 @@ impl std::ops::Add<Duration> for Timestamp {
         Self(self.0.saturating_add(milliseconds))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_shown_to_people_as_long_as_its_year_has_four_digits() {
+        let utc = |milliseconds| Timestamp::from_millis(milliseconds).to_utc().map(|utc| utc.to_string());
+        assert_eq!(utc(1_760_700_041_314).as_deref(), Some("2025-10-17T11:20:41.314Z"));
+        assert_eq!([utc(300_000_000_000_000), utc(u64::MAX)], [None, None]);
+    }
+
+    #[test]
+    fn what_lies_ahead_was_no_time_ago_and_nothing_comes_after_the_last_moment() {
+        let (early, late) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_250));
+        assert_eq!((late.since(early), early.since(late)), (Duration::from_millis(250), Duration::ZERO));
+        assert_eq!(early + Duration::from_millis(250), late);
+        assert_eq!((late + Duration::MAX).as_millis(), u64::MAX);
+    }
+}

@@ -100,3 +100,29 @@ pub struct FunctionResponse {
     /// `Handled` or `Unhandled`; `None` if the function itself succeeded.
     pub function_error: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/metrics.md`
+    #[test]
+    fn each_outcome_has_its_labels() {
+        for (outcome, name, reason) in [
+            (Outcome::Succeeded, "succeeded", ""),
+            (Outcome::Partial(vec![0]), "partial", ""),
+            (Outcome::Throttled, "throttled", ""),
+            (Outcome::Failed(Failure::FunctionError), "failed", "function_error"),
+            (Outcome::Failed(Failure::TooLarge), "failed", "too_large"),
+            (Outcome::Failed(Failure::InvalidResponse), "failed", "invalid_response"),
+            (Outcome::Unavailable(Outage::Timeout), "unavailable", "timeout"),
+            (Outcome::Unavailable(Outage::Unreachable), "unavailable", "unreachable"),
+            (Outcome::Unavailable(Outage::Missing), "unavailable", "missing"),
+            (Outcome::Unavailable(Outage::Denied), "unavailable", "denied"),
+            (Outcome::Unavailable(Outage::Service), "unavailable", "service"),
+            (Outcome::Unavailable(Outage::Refused), "unavailable", "refused"),
+        ] {
+            assert_eq!((outcome.name(), outcome.reason()), (name, reason), "{outcome:?}");
+        }
+    }
+}

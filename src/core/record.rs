@@ -216,4 +216,12 @@ mod tests {
         );
         assert_eq!(number("0"), number("000"));
     }
+
+    #[test]
+    fn names_are_kept_as_they_were_given() {
+        let shard = ShardId::new("shardId-000000000001");
+        assert_eq!((shard.as_str(), shard.to_string()), ("shardId-000000000001", "shardId-000000000001".to_owned()));
+        assert_eq!(OrderingKey::new("a b").as_str(), "a b");
+        assert_eq!([PositionReset::Trimmed, PositionReset::Unknown].map(PositionReset::name), ["trimmed", "unknown"]);
+    }
 }

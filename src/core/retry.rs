@@ -123,3 +123,64 @@ const fn mix(input: u64) -> u64 {
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     bits ^ (bits >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::batch::BatchId;
+    use crate::core::window::{WindowBounds, WindowCall, WindowState};
+
+    /// `docs/semantics.md` 6.6: the bound doubles from a second to a minute, or from 0.2 s to 10 s where the function
+    /// did not run, whatever it failed before.
+    #[test]
+    fn a_back_off_is_drawn_below_a_bound_that_doubles() {
+        for (attempts, waits, bound) in [
+            (1, 0, 1_000),
+            (2, 0, 2_000),
+            (6, 0, 32_000),
+            (7, 0, 60_000),
+            (u32::MAX, 0, 60_000),
+            (0, 1, 200),
+            (9, 2, 400),
+            (0, 6, 6_400),
+            (0, 7, 10_000),
+            (0, u32::MAX, 10_000),
+        ] {
+            let batch = batch(7, attempts, waits);
+            let delays: Vec<u128> = (0..2_000).map(|seed| delay(&batch, seed).as_millis()).collect();
+            let (least, most) = (delays.iter().min().expect("some"), delays.iter().max().expect("some"));
+            assert!(*least >= 1 && *most <= bound, "{attempts} {waits}: {least} to {most}");
+            assert!(*least < bound / 20 && *most > bound - bound / 20, "{attempts} {waits}: {least} to {most}");
+        }
+    }
+
+    /// Or what is kept of a story that went wrong would tell another one.
+    #[test]
+    fn the_same_seed_batch_and_count_always_give_the_same_delay() {
+        for (id, attempts, waits, seed, milliseconds) in [
+            (7, 1, 0, 3, 365),
+            (7, 2, 0, 3, 383),
+            (8, 2, 0, 3, 1_820),
+            (7, 2, 0, 4, 727),
+            (7, 9, 0, 3, 33_804),
+            (7, 0, 1, 3, 165),
+            (7, 5, 2, 3, 383),
+        ] {
+            assert_eq!(delay(&batch(id, attempts, waits), seed), Duration::from_millis(milliseconds));
+        }
+    }
+
+    /// The first output of `SplitMix64` from these seeds, as others have published it.
+    #[test]
+    fn bits_are_spread_as_split_mix_64_spreads_them() {
+        assert_eq!(mix(0), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(mix(1_234_567), 6_457_827_717_110_365_317);
+    }
+
+    /// A final call: it needs no records.
+    fn batch(id: u64, attempts: u32, waits: u32) -> Batch {
+        let bounds = WindowBounds::around(Timestamp::default(), Duration::from_secs(10));
+        let call = WindowCall { bounds, state: WindowState::default(), is_final: true };
+        Batch { attempts, waits, ..Batch::final_call(BatchId(id), call) }
+    }
+}

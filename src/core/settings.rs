@@ -129,3 +129,86 @@ const LANES_PER_POLLER: usize = 10;
 const POLLERS_LANES_PER_MINUTE: u32 = 1_000;
 /// A poller asks ten times a second at most.
 const POLLER_INTERVAL: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::core::Timestamp;
+    use crate::mapping::validate::Scope;
+
+    /// `docs/semantics.md` 4.1
+    #[test]
+    fn a_queue_has_the_lanes_of_its_mapping_and_begins_with_a_few() {
+        for (members, lanes, expected) in [
+            (json!({}), 1_250, ramp(5, 2)),
+            (json!({"ScalingConfig": {"MaximumConcurrency": 1_000}}), 1_000, ramp(5, 2)),
+            (json!({"ScalingConfig": {"MaximumConcurrency": 3}}), 3, ramp(3, 2)),
+            (json!({"FunctionResponseTypes": ["ReportBatchItemFailures"]}), 1_250, {
+                ScalingSettings { falls_on_failure: false, ..ramp(5, 2) }
+            }),
+            (json!({"ProvisionedPollerConfig": {"MinimumPollers": 3, "MaximumPollers": 7}}), 70, {
+                let receive_interval = Duration::from_millis(100);
+                ScalingSettings { per_minute: 1_000, lanes_per_receive: 10, receive_interval, ..ramp(30, 3) }
+            }),
+        ] {
+            let settings = settings("arn:aws:sqs:eu-west-1:123456789012:orders", &members);
+            assert_eq!((settings.kind, settings.lanes, settings.queue.scaling), (Kind::Queue, lanes, Some(expected)));
+            assert_eq!((settings.retry, settings.tumbling_window), (RetrySettings::default(), None));
+        }
+    }
+
+    #[test]
+    fn what_a_queues_mapping_says_of_esmd_reaches_its_consumer() {
+        let members = json!({"BatchSize": 7, "MaximumBatchingWindowInSeconds": 3, "Esmd": {"ExtendVisibility": true,
+            "KeepFiltered": true}, "FilterCriteria": {"Filters": [{"Pattern": "{\"a\": [1]}"}]}});
+        let settings = settings("arn:aws:sqs:eu-west-1:123456789012:orders", &members);
+        assert!(settings.keeps_filtered && settings.queue.extends_visibility);
+        assert_eq!((settings.batch_size, settings.window), (7, Duration::from_secs(3)));
+        assert_eq!((settings.batch_bytes, settings.seed), (1_000, 7));
+    }
+
+    /// `docs/semantics.md` 6.4, 6.6 and 6.9
+    #[test]
+    fn a_streams_retries_are_attempts_after_the_first() {
+        let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks";
+        let settings = |members: Value| settings(stream, &members);
+        let most = json!({"MaximumRetryAttempts": 2, "MaximumRecordAgeInSeconds": 60, "BisectBatchOnFunctionError": true,
+            "ParallelizationFactor": 4, "StartingPosition": "LATEST"});
+        let settings_most = settings(most);
+        assert_eq!((settings_most.kind, settings_most.lanes), (Kind::Stream, 4));
+        let age_max = Some(Duration::from_mins(1));
+        let retry = RetrySettings { attempts_max: Some(3), age_max, retention: RETENTION, bisect: true };
+        assert_eq!((settings_most.retry, settings_most.queue.scaling), (retry, None));
+        let windows = settings(json!({"TumblingWindowInSeconds": 30, "StartingPosition": "LATEST"}));
+        assert_eq!(windows.tumbling_window, Some(Duration::from_secs(30)));
+        assert_eq!(windows.retry, RetrySettings { retention: RETENTION, ..RetrySettings::default() });
+    }
+
+    /// Lanes at the start, and receives of an idle queue.
+    fn ramp(idle: usize, receives_idle: usize) -> ScalingSettings {
+        ScalingSettings {
+            idle,
+            per_minute: 300,
+            receives_idle,
+            lanes_per_receive: 1,
+            receive_interval: Duration::ZERO,
+            falls_on_failure: true,
+        }
+    }
+
+    fn settings(source: &str, members: &Value) -> Settings {
+        let mut document = json!({"FunctionName": "fn", "EventSourceArn": source});
+        for (name, value) in members.as_object().expect("members") {
+            document[name] = value.clone();
+        }
+        let document = serde_json::from_value(document).expect("a document");
+        let now = Timestamp::default().to_utc().expect("1970");
+        let scope = Scope { region: None, custom_endpoint: true, now };
+        let mapping = EventSourceMapping::from_document(&document, &scope).expect("a valid one");
+        Settings::of(&mapping, 1_000, RETENTION, 7)
+    }
+
+    const RETENTION: Option<Duration> = Some(Duration::from_hours(24));
+}

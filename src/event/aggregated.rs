@@ -20,11 +20,9 @@ pub struct InnerRecord {
 /// The records of an aggregate in their order, at least one; `None` if the data is anything else.
 #[must_use]
 pub fn open(data: &Bytes) -> Option<Vec<InnerRecord>> {
-    let message = data.len().checked_sub(CHECKSUM_BYTES).filter(|end| *end > MAGIC.len())?;
-    if data[..MAGIC.len()] != MAGIC {
-        return None;
-    }
-    let (message, checksum) = (data.slice(MAGIC.len()..message), &data[message..]);
+    let sealed = data.starts_with(&MAGIC).then(|| data.slice(MAGIC.len()..))?;
+    let end = sealed.len().checked_sub(CHECKSUM_BYTES)?;
+    let (message, checksum) = (sealed.slice(..end), &sealed[end..]);
     if Md5::digest(&message).as_slice() != checksum {
         return None;
     }

@@ -138,6 +138,13 @@ mod tests {
         }
     }
 
+    /// It would be the number zero, which servers exist to give.
+    #[test]
+    fn no_identifier_is_no_number() {
+        let payload = br#"{"batchItemFailures":[{"itemIdentifier":""}]}"#;
+        assert_eq!(outcome(payload, positions(&["0"]).iter()), Outcome::Failed(Failure::InvalidResponse));
+    }
+
     #[test]
     fn listed_records_failed_each_once_and_in_the_order_of_the_batch() {
         let payload = br#"{"batchItemFailures":[{"itemIdentifier":"c","extra":1},{"itemIdentifier":"a"},

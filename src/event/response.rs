@@ -229,6 +229,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_log_shows_the_answer_cut_short_or_what_stands_for_it() {
+        let long = Reply::from_error(500, "", "", json_error(&"é".repeat(400)).as_bytes());
+        assert_eq!(long.summary(), json_error(&"é".repeat(400)).chars().take(300).collect::<String>());
+        let denied = Reply::from_error(403, "AccessDeniedException", "not you", b"");
+        assert_eq!(denied.summary(), "403 AccessDeniedException: not you");
+        assert_eq!(Reply::Unreachable { message: "connection refused".to_owned() }.summary(), "connection refused");
+        assert_eq!(Reply::TimedOut.summary(), "no answer in time");
+        assert_eq!(Reply::NotStarted.summary(), "not started: its lease would have ended");
+    }
+
+    fn json_error(message: &str) -> String {
+        format!(r#"{{"errorType":"Runtime","errorMessage":"{message}"}}"#)
+    }
+
     fn answered(function_error: Option<&str>) -> Reply {
         let payload = Bytes::from_static(br#"{"batchItemFailures":[{"itemIdentifier":"1"}]}"#);
         let function_error = function_error.map(str::to_owned);

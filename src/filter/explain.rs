@@ -127,14 +127,18 @@ fn misfit(key: &str, data: &Node, form: Form, subject: &Subject) -> String {
                 "{key} is JSON, and the pattern compares its text: name its members, as in {{\"{key}\": {{\"name\": [\"value\"]}}}}"
             )
         }
-        (Data::Text(_), Form::Json) if !member.is_empty() => {
+        (Data::Text(_), Form::Json) => {
             format!("{key} is no JSON object or list, so there is no {member}: such records are filtered out")
         }
-        (Data::Opaque, _) if !below(&subject.tops, key).is_empty() => {
+        (Data::Opaque, _) if below(&subject.tops, key).iter().any(|site| is_no_text(*site)) => {
             format!("{key} is not a text in this event: a record's {key} is a text, which may hold JSON")
         }
         _ => format!("{key} is missing, or holds bytes that are no text"),
     }
+}
+
+fn is_no_text(site: Site) -> bool {
+    site.value().is_some_and(|value| value.as_text().is_none())
 }
 
 /// Goes down a pattern's node beside the record, and looks at each condition by itself.

@@ -255,10 +255,11 @@ mod tests {
 
     #[test]
     fn a_number_keeps_its_text() {
-        let text = r#"{"a": 9007199254740993, "b": -1.50E+3}"#;
+        let text = r#"{"a": 9007199254740993, "b": -1.50E+3, "c": 2e-7}"#;
         let Ok(Json::Object(members)) = parse(text) else { panic!("an object") };
         assert_eq!(members["a"], Json::Number("9007199254740993"));
         assert_eq!(members["b"], Json::Number("-1.50E+3"));
+        assert_eq!(members["c"], Json::Number("2e-7"));
     }
 
     /// `docs/semantics.md` 7.3
@@ -318,6 +319,9 @@ mod tests {
         assert!(parse(&nested(DEPTH_MAX)).is_ok());
         assert!(parse(&nested(DEPTH_MAX + 1)).is_err());
         assert!(parse(&nested(100_000)).is_err());
+        let objects = |levels: usize| r#"{"a":"#.repeat(levels) + "1" + &"}".repeat(levels);
+        assert!(parse(&objects(DEPTH_MAX)).is_ok());
+        assert!(parse(&objects(DEPTH_MAX + 1)).is_err());
     }
 
     proptest! {

@@ -26,22 +26,17 @@ impl<'json> From<&'json Json<'json>> for Site<'json> {
 
 /// How a node stands to its sites.
 #[derive(Clone, Copy, PartialEq)]
-struct Verdict {
+enum Verdict {
     /// All of it holds, some of it by a value that is there.
-    by_presence: bool,
+    HoldsByPresence,
     /// All of it holds as nothing is there.
-    by_absence: bool,
-}
-
-impl Verdict {
-    fn holds(self) -> bool {
-        self.by_presence || self.by_absence
-    }
+    HoldsByAbsence,
+    Fails,
 }
 
 /// Whether the node's conditions, and all below them, hold at these sites.
 pub(super) fn holds(node: &Node, sites: &[Site]) -> bool {
-    judge(node, sites).holds()
+    judge(node, sites) != Verdict::Fails
 }
 
 /// What lies at a key of these sites.
@@ -112,13 +107,15 @@ fn judge(node: &Node, sites: &[Site]) -> Verdict {
     if elements.is_empty() {
         return judge_together(node, &together);
     }
-    let mut verdict = Verdict { by_presence: false, by_absence: true };
+    let mut verdict = Verdict::HoldsByAbsence;
     for element in elements {
         together.push(element);
-        let one = judge(node, &together);
+        match judge(node, &together) {
+            Verdict::HoldsByPresence => return Verdict::HoldsByPresence,
+            Verdict::HoldsByAbsence => {}
+            Verdict::Fails => verdict = Verdict::Fails,
+        }
         together.pop();
-        verdict.by_presence |= one.by_presence;
-        verdict.by_absence &= one.by_absence;
     }
     verdict
 }
@@ -135,20 +132,23 @@ fn judge_conditions<'all>(node: &'all Node, leaves: &'all [&Json]) -> impl Itera
 }
 
 fn all_of(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
-    let mut all = Verdict { by_presence: false, by_absence: true };
+    let mut all = Verdict::HoldsByAbsence;
     for one in verdicts {
-        if !one.holds() {
-            return Verdict { by_presence: false, by_absence: false };
+        match one {
+            Verdict::HoldsByPresence => all = Verdict::HoldsByPresence,
+            Verdict::HoldsByAbsence => {}
+            Verdict::Fails => return Verdict::Fails,
         }
-        all.by_presence |= one.by_presence;
-        all.by_absence &= one.by_absence;
     }
     all
 }
 
 fn judge_leaves(condition: &Condition, leaves: &[&Json]) -> Verdict {
-    Verdict {
-        by_presence: leaves.iter().any(|leaf| condition.matches(leaf)),
-        by_absence: leaves.is_empty() && condition.allows_absence(),
+    if leaves.iter().any(|leaf| condition.matches(leaf)) {
+        Verdict::HoldsByPresence
+    } else if leaves.is_empty() && condition.allows_absence() {
+        Verdict::HoldsByAbsence
+    } else {
+        Verdict::Fails
     }
 }

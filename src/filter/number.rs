@@ -73,7 +73,7 @@ struct Decimal {
     negative: bool,
     /// Without zeros at either end; none of them is zero.
     digits: String,
-    /// Of the last digit.
+    /// Of the place before the first digit.
     exponent: i64,
 }
 
@@ -89,9 +89,9 @@ impl Decimal {
         if significant.is_empty() {
             return Some(Self { negative: false, digits: String::new(), exponent: 0 });
         }
-        let zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+        let places = i64::try_from(digits.len()).ok()?;
         let fraction = i64::try_from(fraction.len()).ok()?;
-        let exponent = exponent.parse::<i64>().ok()?.checked_add(zeros)?.checked_sub(fraction)?;
+        let exponent = exponent.parse::<i64>().ok()?.checked_add(places)?.checked_sub(fraction)?;
         Some(Self { negative, digits: significant.to_owned(), exponent })
     }
 }

@@ -342,6 +342,7 @@ mod tests {
         let arn = source("arn:aws-cn:kinesis:cn-north-1:123456789012:stream/clicks");
         assert_eq!((arn.service(), arn.name()), (Service::Kinesis, "clicks"));
         assert_eq!(arn.as_str(), "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/clicks");
+        assert_eq!(arn.to_string(), arn.as_str());
     }
 
     #[test]
@@ -369,6 +370,9 @@ mod tests {
         assert_eq!(service("kinesis:eu-west-1:123456789012:clicks"), Service::Other);
         assert_eq!(service("sqs:eu-west-1:123456789012:orders/today"), Service::Other);
         assert_eq!(service("sns:eu-west-1:123456789012:orders"), Service::Other);
+        assert_eq!(service("kinesis:eu-west-1:123456789012:stream/cl icks"), Service::Other);
+        assert_eq!(service("sqs:eu-west-1:123456789012:my orders"), Service::Other);
+        assert_eq!(service("execute-api:eu-west-1:123456789012:orders"), Service::Other);
     }
 
     #[test]
@@ -381,6 +385,8 @@ mod tests {
             "arn:aws:sqs:eu-west-1:12345:orders",
             "arn:aws:sqs::123456789012:orders",
             "arn:aws:sqs:eu west:123456789012:orders",
+            "arn:aws cn:sqs:eu-west-1:123456789012:orders",
+            "arn:aws:s qs:eu-west-1:123456789012:orders",
             "arn:gcp:sqs:eu-west-1:123456789012:orders",
             "arn:aws:sqs:eu-west-1:123456789012:orders\n",
         ] {
@@ -411,7 +417,7 @@ mod tests {
                 ("fn", account, qualifier),
                 "{text}"
             );
-            assert_eq!(function.as_given(), text);
+            assert_eq!((function.as_given(), function.to_string()), (text, text.to_owned()));
         }
     }
 
@@ -468,6 +474,26 @@ mod tests {
         assert_eq!("f".repeat(65).parse::<FunctionName>(), too_long(64));
         assert_eq!(function(&format!("fn:{}", "q".repeat(253))).as_given().len(), 256);
         assert_eq!(format!("fn:{}", "q".repeat(254)).parse::<FunctionName>(), too_long(256));
+    }
+
+    /// `docs/semantics.md` 1.3
+    #[test]
+    fn a_key_is_named_by_the_arn_of_any_service() {
+        for text in ["arn:aws:kms:eu-west-1:123456789012:key/1", "arn:aws-us-gov:k-2.x:", "arn::kms:"] {
+            assert!(is_key_arn(text), "{text}");
+        }
+        for text in [
+            "",
+            "kms",
+            "urn:aws:kms:eu-west-1:123456789012:key/1",
+            "arn:gcp:kms:eu-west-1:123456789012:key/1",
+            "arn:aws1:kms:key/1",
+            "arn:aws::key/1",
+            "arn:aws:KMS:key/1",
+            "arn:aws:kms",
+        ] {
+            assert!(!is_key_arn(text), "{text}");
+        }
     }
 
     #[test]

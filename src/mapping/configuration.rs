@@ -266,6 +266,53 @@ mod tests {
         assert_eq!((listed.filter_criteria, listed.kms_key_arn.as_deref()), (None, Some(key)));
     }
 
+    /// `docs/semantics.md` 1.5
+    #[test]
+    fn what_was_set_is_shown() {
+        let answer = answer(json!({"EventSourceArn": "arn:aws:kinesis:eu-west-1:111111111111:stream/orders",
+            "FunctionName": "worker", "StartingPosition": "LATEST", "MetricsConfig": {"Metrics": ["EventCount"]},
+            "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::failed"}},
+            "KMSKeyArn": "arn:aws:kms:eu-west-1:111111111111:key/6f1c2d34"}));
+        assert_eq!(answer["MetricsConfig"], json!({"Metrics": ["EventCount"]}));
+        assert_eq!(answer["DestinationConfig"], json!({"OnFailure": {"Destination": "arn:aws:s3:::failed"}}));
+        assert_eq!(answer["KMSKeyArn"], "arn:aws:kms:eu-west-1:111111111111:key/6f1c2d34");
+        assert_eq!(
+            answer["EventSourceMappingArn"],
+            "arn:aws:lambda:eu-west-1:111111111111:event-source-mapping:6f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d"
+        );
+    }
+
+    #[test]
+    fn a_queues_concurrency_or_its_pollers_are_shown() {
+        for (member, value) in [
+            ("ScalingConfig", json!({"MaximumConcurrency": 7})),
+            ("ProvisionedPollerConfig", json!({"MinimumPollers": 5})),
+        ] {
+            let answer = answer(json!({"EventSourceArn": "arn:aws:sqs:eu-west-1:111111111111:orders",
+                "FunctionName": "worker", member: value, "MetricsConfig": {"Metrics": []}}));
+            assert_eq!(answer[member], value);
+            assert_eq!(answer.get("MetricsConfig"), None, "it asks for nothing");
+        }
+    }
+
+    #[test]
+    fn esmds_own_routes_show_its_own_members() {
+        let document = json!({"EventSourceArn": "arn:aws:sqs:eu-west-1:111111111111:orders", "FunctionName": "worker",
+            "Esmd": {"FunctionTimeout": 3}});
+        let document: MappingDocument = serde_json::from_value(document).expect("a document");
+        let waits = vec![WaitingShard { shard: "queue".to_owned(), reason: "target" }];
+        let facts =
+            OwnFacts { declared_in: Some("mappings.yaml".to_owned()), waits, stalled: vec!["queue".to_owned()] };
+
+        let shown = configuration(json!({})).with_own_members(&document, facts);
+
+        let shown = serde_json::to_value(shown).expect("plain data");
+        assert_eq!(shown["Esmd"], json!({"FunctionTimeout": 3}));
+        assert_eq!(shown["DeclaredIn"], "mappings.yaml");
+        assert_eq!(shown["Waits"], json!([{"Shard": "queue", "Reason": "target"}]));
+        assert_eq!(shown["Stalled"], json!(["queue"]));
+    }
+
     /// The answer about a queue's mapping with more in its document, whether or not that is carried out yet.
     fn configuration(more: Value) -> EventSourceMappingConfiguration {
         let plain = json!({"EventSourceArn": "arn:aws:sqs:eu-west-1:111111111111:orders", "FunctionName": "worker"});

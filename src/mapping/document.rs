@@ -479,6 +479,41 @@ mod tests {
         assert_eq!(after, expected);
     }
 
+    /// `docs/semantics.md` 1.12
+    #[test]
+    fn a_change_that_clears_the_criteria_takes_their_key_along() {
+        let before = read(json!({"KMSKeyArn": "key", "FilterCriteria": {"Filters": [{"Pattern": "{}"}]}}));
+        for (change, key) in [
+            (json!({"FilterCriteria": {}}), None),
+            (json!({"FilterCriteria": {"Filters": []}}), None),
+            (json!({"FilterCriteria": {}, "KMSKeyArn": "other"}), Some("other")),
+            (json!({"FilterCriteria": {"Filters": [{"Pattern": "{\"a\": [1]}"}]}}), Some("key")),
+            (json!({"BatchSize": 5}), Some("key")),
+        ] {
+            assert_eq!(before.changed_by(read(change.clone())).kms_key_arn.as_deref(), key, "{change}");
+        }
+    }
+
+    #[test]
+    fn a_list_where_an_object_belongs_is_found_at_any_depth() {
+        for (document, expected) in [
+            (json!([]), true),
+            (json!({"ScalingConfig": [7]}), true),
+            (json!({"FilterCriteria": {"Filters": [{"Pattern": "{}"}, ["{}"]]}}), true),
+            (json!({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}, "ScalingConfig": {}, "Topics": [[]]}), false),
+            (json!({"FunctionResponseTypes": ["ReportBatchItemFailures"], "Unknown": [1]}), false),
+            (json!(7), false),
+        ] {
+            assert_eq!(Shape::Object(FIELDS).has_list_for_object(&document), expected, "{document}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_moment_is_told_what_would_be_one() {
+        let error = serde_json::from_value::<MappingDocument>(json!({"StartingPositionTimestamp": true})).unwrap_err();
+        assert!(error.to_string().contains("epoch seconds or a text such as 2026-01-31T09:30:00Z"), "{error}");
+    }
+
     #[test]
     fn a_timestamp_is_read_from_a_number_or_a_text() {
         let moment = |value: Value| read(json!({ "StartingPositionTimestamp": value })).starting_position_timestamp;
@@ -491,11 +526,23 @@ mod tests {
 
     #[test]
     fn a_timestamp_is_kept_to_the_millisecond() {
-        for milliseconds in [0, 1, 999, 1_760_700_041_001, 1_760_700_041_314, 253_402_207_199_999, -1] {
+        for milliseconds in
+            [0, 1, 999, 1_760_700_041_000, 1_760_700_041_001, 1_760_700_041_314, 253_402_207_199_999, -1]
+        {
             let moment = Timestamp::from_millisecond(milliseconds).expect("in jiff's range");
             let document = MappingDocument { starting_position_timestamp: Some(moment), ..Default::default() };
             let json = serde_json::to_string(&document).expect("plain data");
             assert_eq!(serde_json::from_str::<MappingDocument>(&json).expect("what was written"), document, "{json}");
+        }
+    }
+
+    /// `docs/semantics.md` 1.1
+    #[test]
+    fn whole_seconds_are_written_without_a_fraction() {
+        for text in ["1760700041", "1760700041.314"] {
+            let json = format!(r#"{{"StartingPositionTimestamp":{text}}}"#);
+            let document: MappingDocument = serde_json::from_str(&json).expect("a document");
+            assert_eq!(serde_json::to_string(&document).expect("plain data"), json);
         }
     }
 

@@ -171,6 +171,7 @@ mod tests {
             let arn: DestinationArn = text.parse().expect("a destination");
             assert_eq!((arn.kind(), arn.region(), arn.account(), arn.name()), (kind, region, account, name));
             assert_eq!((arn.as_str(), arn.to_string()), (text, text.to_owned()));
+            assert!(text.split(':').any(|part| part == kind.name()), "{text}");
         }
     }
 

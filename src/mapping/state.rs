@@ -122,6 +122,17 @@ mod tests {
         }
     }
 
+    /// `docs/semantics.md` 1.8
+    #[test]
+    fn a_mapping_rests_enabled_or_disabled_and_every_other_state_ends() {
+        for state in MappingState::ALL {
+            let rests = [true, false].map(MappingState::settled).contains(&state);
+            assert_eq!(state.is_transition(), !rests, "{state:?}");
+            assert_eq!(state.as_str(), format!("{state:?}"));
+        }
+        assert_eq!([true, false].map(MappingState::settled), [MappingState::Enabled, MappingState::Disabled]);
+    }
+
     fn mapping(source: &str, enabled: bool) -> EventSourceMapping {
         let position = source.contains("kinesis").then_some("LATEST");
         let document = json!({"EventSourceArn": source, "FunctionName": "worker", "Enabled": enabled,

@@ -13,18 +13,19 @@ mod operation;
 mod retries;
 mod shards;
 mod source;
+mod status;
 mod stories;
 mod windows;
 mod world;
 
 use operation::{Case, SourceKind, cases};
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
+use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
 use world::World;
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/properties/regressions.txt"))),
+        failure_persistence: persistence(),
         ..ProptestConfig::default()
     })]
 
@@ -51,6 +52,12 @@ proptest! {
     fn the_same_inputs_give_the_same_actions(case in any_case()) {
         assert_eq!(World::run(&case), World::run(&case));
     }
+}
+
+/// A failing case is kept, unless proptest is told by its variable that none is to be.
+fn persistence() -> Option<Box<dyn FailurePersistence>> {
+    let file = FileFailurePersistence::Direct("tests/properties/regressions.txt");
+    ProptestConfig::default().failure_persistence.map(|_| Box::new(file) as _)
 }
 
 fn any_case() -> impl Strategy<Value = Case> {

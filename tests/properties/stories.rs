@@ -10,6 +10,7 @@ use esmd::core::consumer::Consumer;
 use esmd::core::outcome::{Failure, Outcome};
 use esmd::core::record::{OrderingKey, Origin, Receipt, Received, Record};
 use esmd::core::settings::{Kind, QueueRules, RetrySettings, Settings};
+use esmd::core::settlement::Extended;
 
 use super::source::{names, position};
 
@@ -53,6 +54,25 @@ fn an_incomplete_batch_is_invoked_when_its_window_ends_and_without_a_window_at_o
     assert_eq!(patient.poll_timeout(), Some((NOW + WINDOW, Wakeup::Window)));
     patient.handle_timeout(NOW + WINDOW);
     assert_eq!(invoked(&mut patient).map(|(_, names)| names), Some(vec![0]));
+}
+
+/// `docs/semantics.md` 6.5: with one lane what came while it was busy waits from the end of its invocation on; with
+/// several from its arrival on, though all of them are busy.
+#[test]
+fn a_window_begins_when_the_only_lane_is_free_and_with_several_at_once() {
+    let (arrived, freed) = (NOW + 2 * WINDOW, NOW + 2 * WINDOW + Duration::from_secs(1));
+    for (lanes, began) in [(1, freed), (2, arrived)] {
+        let mut consumer = consumer(Kind::Stream, lanes, 10, WINDOW);
+        consumer.handle_received(NOW, received((0..lanes).map(|name| record(name, &name.to_string()))));
+        consumer.handle_timeout(NOW + WINDOW);
+        let running: Vec<_> = std::iter::from_fn(|| invoked(&mut consumer)).collect();
+        assert_eq!(running.len(), lanes, "all lanes are busy");
+
+        consumer.handle_received(arrived, received([record(lanes, "another")]));
+        consumer.handle_outcome(freed, running[0].0, &Outcome::Succeeded, None);
+
+        assert_eq!(consumer.poll_timeout(), Some((began + WINDOW, Wakeup::Window)), "{lanes} lanes");
+    }
 }
 
 /// `docs/semantics.md` 6.5: a batch closes at its bytes; it need not exceed them.
@@ -163,6 +183,7 @@ fn filtered_records_move_the_checkpoint_without_an_invocation() {
 
     consumer.handle_received(NOW, filtered((0..3).map(|name| record(name, "a"))));
     assert_eq!(consumer.poll_checkpoint(), Some(Checkpoint::at(UpTo::After(position(2)))));
+    assert_eq!(consumer.poll_checkpoint(), None, "it did not move again");
     assert_eq!(consumer.poll_timeout(), None, "no window opens");
 
     consumer.handle_received(NOW, Received { ended: true, ..filtered([record(3, "a")]) });
@@ -234,6 +255,34 @@ fn a_held_message_that_comes_again_is_not_judged_again() {
 
     assert!(consumer.poll_action().is_none());
     assert_eq!(consumer.status().unsettled, 1);
+}
+
+/// `docs/semantics.md` 4.6: a lease is extended at its half, and what the queue says of an older receipt makes the newer
+/// one no longer.
+#[test]
+fn an_extension_of_an_older_receipt_leaves_the_newer_lease_as_it_is() {
+    let queue = QueueRules { scaling: None, extends_visibility: true };
+    let settings = Settings { queue, ..settings(Kind::Queue, 2, 1, Duration::ZERO) };
+    let mut consumer = Consumer::new(settings, Checkpoint::at(UpTo::TrimHorizon));
+    let of_one_group = |name| Record { key: Some(OrderingKey::new("g")), ..message(name) };
+    consumer.handle_received(NOW, received((0..2).map(of_one_group)));
+    let (first, _) = invoked(&mut consumer).expect("its successor waits");
+    let half = NOW + Duration::from_secs(30);
+    assert_eq!(consumer.poll_timeout(), Some((half, Wakeup::Heartbeat)));
+    consumer.handle_timeout(half);
+    let Some(Action::Extend(extensions)) = consumer.poll_action() else { panic!("both leases are extended") };
+    assert_eq!(extensions.iter().map(|extension| &*extension.handle.id).collect::<Vec<_>>(), ["0", "1"]);
+
+    let newer = Receipt { handle: "2".into(), ends_at: half + Duration::from_mins(1) };
+    let again = Record { origin: Origin::Message { id: "1".into(), receipt: newer.clone() }, ..of_one_group(1) };
+    consumer.handle_received(half, received([again]));
+    consumer.handle_extended(half, &extensions[1], Extended::Until(half + Duration::from_hours(1)));
+
+    consumer.handle_outcome(half, first, &Outcome::Succeeded, None);
+    let Some(Action::Settle(delete)) = consumer.poll_action() else { panic!("it is deleted") };
+    consumer.handle_settled(half, &delete, true);
+    let Some(Action::Invoke { start_before, .. }) = consumer.poll_action() else { panic!("its successor is next") };
+    assert_eq!(start_before, Some(newer.ends_at));
 }
 
 fn consumer(kind: Kind, lanes: usize, batch_size: usize, window: Duration) -> Consumer {

@@ -280,6 +280,7 @@ fn an_event_has_the_documented_members_in_their_order() {
     );
     let flags = r#""isFinalInvokeForWindow":false,"isWindowTerminatedEarly":false}"#;
     assert_eq!(payload, format!(r#"{{"Records":[{{}},{{}}]{members}"state":{{}},{flags}"#));
+    assert_eq!(payload.len(), r#"{"Records":[{},{}"#.len() + events.window_bytes() + "{}".len());
 
     shard.end();
     let payload = events.payload(&shard.expect_final("1 2 ").batch);

@@ -18,6 +18,15 @@ fn lists_are_flattened() {
     assert!(matches(&sqs(r#"{"a": {"x": [2]}}"#), &json!({"a": [[{"x": 1}], [{"x": 2}]]})));
 }
 
+/// 7.2: a dot in a key makes it a level, so that a path may have values and members.
+#[test]
+fn a_list_may_hold_values_beside_the_objects_of_a_deeper_condition() {
+    let filter = sqs(r#"{"a": [1], "a.b": [2]}"#);
+    assert!(matches(&filter, &json!({"a": [1, {"b": 2}]})));
+    assert!(!matches(&filter, &json!({"a": [0, {"b": 2}]})));
+    assert!(!matches(&filter, &json!({"a": [1, {"b": 3}]})));
+}
+
 /// 7.2 (invariant 113)
 #[test]
 fn conditions_on_a_list_of_objects_hold_for_one_element() {

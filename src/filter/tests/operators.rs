@@ -59,6 +59,12 @@ fn operators_take_only_what_they_are_for() {
     }
 }
 
+/// The reason says which of two rules was broken.
+#[test]
+fn a_range_with_an_equal_sign_has_no_other_bound() {
+    assert_eq!(refusal(r#"{"a": [{"numeric": ["=", 1, "<", 5]}]}"#), "at a: numeric: = stands alone");
+}
+
 /// 7.2, the column of what matches (invariants 108, 110, 112). `-` is a missing member.
 #[test]
 fn operators_match_their_values_and_no_others() {
@@ -81,6 +87,8 @@ fn operators_match_their_values_and_no_others() {
         (r#"{"suffix":{"equals-ignore-case":"aB"}}"#, r#""cAB""#, r#""abc""#),
         (r#"{"wildcard":"a*b"}"#, r#""ab" "a-b" "aab""#, r#""a" "b" "abc" "Ab" 1 -"#),
         (r#"{"wildcard":"*a*b*"}"#, r#""ab" "xaxbx" "aabb""#, r#""ba" """#),
+        (r#"{"wildcard":"*a*a*"}"#, r#""aa" "xaxax""#, r#""a" "xa""#),
+        (r#"{"wildcard":"*ab*b"}"#, r#""abb" "ab-b""#, r#""ab""#),
         (r#"{"wildcard":"a*a"}"#, r#""aa" "aba""#, r#""a""#),
         (r#"{"wildcard":"a\\*b\\\\"}"#, r#""a*b\\""#, r#""axb\\" "a*b""#),
         (r#"{"wildcard":""}"#, r#""""#, r#""a""#),
@@ -103,6 +111,9 @@ fn operators_match_their_values_and_no_others() {
         (r#"{"anything-but":{"wildcard":"x*"}}"#, r#""ax""#, r#""xa" -"#),
         (r#"{"cidr":"10.0.0.0/8"}"#, r#""10.1.2.3""#, r#""11.0.0.1" "10.1" "::1" 10 -"#),
         (r#"{"cidr":"2001:db8::/32"}"#, r#""2001:db8:1::1""#, r#""2001:db9::" "32.1.13.184""#),
+        (r#"{"cidr":"10.0.0.1/32"}"#, r#""10.0.0.1""#, r#""10.0.0.0""#),
+        (r#"{"cidr":"::1/128"}"#, r#""::1""#, r#""::""#),
+        (r#"{"cidr":"::/0"}"#, r#""ffff::""#, r#""0.0.0.0""#),
         (r#"{"cidr":"0.0.0.0/0"}"#, r#""255.255.255.255""#, r#""::""#),
     ] {
         let pattern = format!("{{\"messageAttributes\": {{\"a\": [{matcher}]}}}}");

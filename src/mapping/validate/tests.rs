@@ -7,6 +7,7 @@ mod limits;
 mod members;
 mod sources;
 mod streams;
+mod updates;
 
 use std::time::Duration;
 

@@ -63,6 +63,28 @@ fn pollers_have_awss_defaults_once_one_number_is_given() {
     }
 }
 
+/// `docs/semantics.md` 1.7
+#[test]
+fn pollers_exclude_a_maximum_of_invocations_and_are_at_least_two() {
+    let given = |config: Value| queue(json!({ "ProvisionedPollerConfig": config }));
+    let concurrency = "Provisioned mode for SQS ESM does not support maximum concurrency feature. Use MaximumPollers \
+                       as the control mechanism and remove maximum concurrency.";
+    let both = merged(given(json!({"MinimumPollers": 2})), json!({"ScalingConfig": {"MaximumConcurrency": 2}}));
+    assert_refused(both, "ScalingConfig.MaximumConcurrency", concurrency);
+    let range =
+        "MinimumPollers should be between [2, 200] and MaximumPollers should be between [MinimumPollers, 10000]";
+    for config in
+        [json!({"MinimumPollers": 1}), json!({"MaximumPollers": 1}), json!({"MinimumPollers": 9, "MaximumPollers": 8})]
+    {
+        assert_refused(given(config), "ProvisionedPollerConfig", range);
+    }
+    for config in [json!({"MaximumPollers": 2}), json!({"MinimumPollers": 8, "MaximumPollers": 8}), json!({})] {
+        assert_eq!(rules(validate(given(config))), []);
+    }
+    let concurrency_alone = json!({"ProvisionedPollerConfig": {}, "ScalingConfig": {"MaximumConcurrency": 2}});
+    assert_eq!(rules(validate(queue(concurrency_alone))), []);
+}
+
 /// `docs/semantics.md` 0
 #[test]
 fn every_number_has_its_bounds() {
@@ -220,6 +242,14 @@ fn a_metrics_config_names_groups_of_metrics() {
     assert_refused(given(json!(["EventCount", "Errors"])), "MetricsConfig.Metrics", unknown);
     let four = json!(["EventCount", "EventCount", "EventCount", "EventCount"]);
     assert_refused(given(four), "MetricsConfig.Metrics", "Member must have length less than or equal to 3");
+}
+
+/// `docs/semantics.md` 1.3
+#[test]
+fn a_key_is_named_by_its_arn() {
+    assert_eq!(rules(validate(queue(json!({"KMSKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1"})))), []);
+    let pattern = "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
+    assert_refused(queue(json!({"KMSKeyArn": "key/1"})), "KMSKeyArn", pattern);
 }
 
 /// `docs/semantics.md` 1.11

@@ -92,7 +92,9 @@ fn a_function_must_be_named_in_an_accepted_form() {
 #[test]
 fn the_invoke_identity_is_an_arn_and_for_streams_only() {
     let role = json!({"Esmd": {"InvokeIdentityArn": "arn:aws:iam::123456789012:role/fn"}});
-    assert!(validate(stream(role.clone())).is_ok());
+    let identity = |document: Value| validate(stream(document)).expect("nothing is wrong").esmd.invoke_identity_arn;
+    assert_eq!(identity(role.clone()).as_deref(), Some("arn:aws:iam::123456789012:role/fn"));
+    assert_eq!(identity(json!({"Esmd": {"InvokeIdentityArn": ""}})), None);
     assert_refused(queue(role), "Esmd.InvokeIdentityArn", "is shown in the events of Kinesis streams only");
     assert_refused(
         stream(json!({"Esmd": {"InvokeIdentityArn": "admin"}})),
