@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use esmd::core::checkpoint::UpTo;
+use esmd::core::checkpoint::{Checkpoint, UpTo};
 use esmd::mapping::StartingPosition;
 
 use crate::fakes::target::{Answer, Invocation};
@@ -116,7 +116,7 @@ async fn a_checkpoint_comes_after_success() {
 /// `docs/architecture.md` 4, capacity: reading stalls behind a blocked key, and goes on when it is free.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_blocked_for_long_stalls_reading_and_loses_nothing() {
-    let world = World::of_stream(1).await.with_lanes(10);
+    let world = World::of_stream(1).await.with_lanes(2);
     let clock = world.clock.clone();
     let until = clock.now() + seconds(600);
     world.target.answer(move |invocation| {
@@ -134,13 +134,14 @@ async fn a_key_that_is_blocked_for_long_stalls_reading_and_loses_nothing() {
     let stalled_at = world.target.succeeded().len();
     sleep(seconds(200)).await;
     assert_eq!(world.target.succeeded().len(), stalled_at);
-    assert!((700..=1_000).contains(&stalled_at), "{stalled_at}");
+    assert!((1_000..=1_750).contains(&stalled_at), "{stalled_at}");
     life.crash().await;
     let life = world.start();
     world.until_delivered(0..4_000).await;
     life.drain().await;
 
-    assert_eq!(world.target.succeeded().len(), 4_000, "each succeeded once, in spite of the crash");
+    let repeated = world.target.succeeded().len() - 4_000;
+    assert_eq!(repeated, stalled_at.saturating_sub(Checkpoint::RANGES_MAX), "the crash cost what no range could keep");
     world.assert_first_deliveries_in_order();
     assert_eq!(world.source.covered(&shard, &world.checkpoint(&shard).await).len(), 4_000);
 }

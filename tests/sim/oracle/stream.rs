@@ -264,7 +264,7 @@ impl StreamBook {
                 shard.reading.held.insert(number);
             }
         }
-        let capacity = (2 * terms.lanes * terms.batch_size).max(PAGE_RECORDS);
+        let capacity = terms.lanes * (2 * terms.batch_size).max(LANE_RECORDS);
         let held = shard.reading.held.len();
         if held > capacity {
             let held = self.shards[id].reading.held.iter().filter(|number| !self.may_be_done(**number)).count();
@@ -428,4 +428,4 @@ fn is_before(start: Option<&UpTo>, arrived_at: Timestamp) -> bool {
 const GRACE_MILLIS: u64 = 10_000;
 
 /// A stream's consumer reads at least so far ahead.
-const PAGE_RECORDS: usize = 1_000;
+const LANE_RECORDS: usize = 1_000;
