@@ -132,7 +132,6 @@ impl Visibility {
             _ => {}
         }
         self.settling += usize::from(place == Place::Settling);
-        self.settling -= usize::from(held.place == Place::Settling);
         held.place = place;
         if let Some(heartbeat) = self.heartbeat.as_mut().filter(|_| place == Place::Settling) {
             heartbeat.end(order);
