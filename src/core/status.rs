@@ -52,8 +52,8 @@ pub enum BackOff {
 }
 
 impl Consumer {
-    /// How many records it will take; 0: receive nothing. A stream's is 0 until a quarter is free, so that pages are
-    /// worth their call.
+    /// How many records it will take; 0: receive nothing. A stream's is 0 until half is free, so that pages are worth
+    /// their call, or until lanes have nothing to do.
     #[must_use]
     pub fn capacity(&self) -> usize {
         if self.draining || self.ended {
@@ -79,7 +79,8 @@ impl Consumer {
                 }
                 let whole = self.capacity_when_empty();
                 let room = whole.saturating_sub(watermark.open());
-                if room < whole.div_ceil(4) { 0 } else { room }
+                let starves = self.idle_lanes() > 0 && self.backlog.free_keys() == 0;
+                if room < whole / 2 && !starves { 0 } else { room }
             }
         }
     }

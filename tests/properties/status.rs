@@ -203,12 +203,23 @@ fn a_stream_is_read_ahead_by_two_batches_for_each_lane_and_a_thousand_records_at
 
 /// `docs/architecture.md` 4: pages are worth their call.
 #[test]
-fn a_stream_asks_for_records_when_a_quarter_of_its_room_is_free() {
+fn a_stream_asks_for_records_when_half_of_its_room_is_free() {
     let mut consumer = new(settings(Kind::Stream));
-    take(&mut consumer, (0..750).map(|name| record(name, NOW)));
-    assert_eq!(consumer.capacity(), 250);
-    take(&mut consumer, [record(750, NOW)]);
+    take(&mut consumer, (0..500).map(|name| record(name, NOW)));
+    assert_eq!(consumer.capacity(), 500);
+    take(&mut consumer, [record(500, NOW)]);
     assert_eq!(consumer.capacity(), 0);
+}
+
+/// `docs/architecture.md` 4: a key that is blocked blocks no other while there is room.
+#[test]
+fn a_stream_whose_lanes_have_nothing_to_do_asks_for_what_room_there_is() {
+    let mut consumer = new(Settings { lanes: 2, ..settings(Kind::Stream) });
+    let of_one_key = |name| Record { key: Some(OrderingKey::new("busy")), ..record(name, NOW) };
+    take(&mut consumer, (0..1_990).map(of_one_key));
+    assert_eq!(consumer.capacity(), 10);
+    take(&mut consumer, [record(1_990, NOW)]);
+    assert_eq!(consumer.capacity(), 0, "both lanes are busy");
 }
 
 fn new(settings: Settings) -> Consumer {

@@ -154,7 +154,8 @@ impl Model {
                 (room, self.held().count(), waiting + in_lanes, lanes * BYTES_PER_LANE)
             }
         };
-        let least = if kind == Kind::Stream { room.div_ceil(4) } else { 1 };
+        let starves = self.idle() > 0 && self.free().next().is_none();
+        let least = if kind == Kind::Stream && !starves { room / 2 } else { 1 };
         let left = room.saturating_sub(held);
         if bytes >= budget || left < least { 0 } else { left }
     }
