@@ -101,10 +101,11 @@ impl Consumer {
             self.backlog.shrink(); // of thousands of shards most are idle
         }
         self.scale_by_receive(now, &received);
+        let keys_matter = !self.draining && !self.goes_in_order_anyway();
         for (place, record) in received.records.into_iter().enumerate() {
             let is_filtered = received.filtered.binary_search(&place).is_ok();
-            let waits = !is_filtered && !self.draining;
-            self.take_in(now, if waits { record } else { record.without_key() }, is_filtered);
+            let has_key = keys_matter && !is_filtered;
+            self.take_in(now, if has_key { record } else { record.without_key() }, is_filtered);
         }
         debug_assert!(
             self.unsettled() <= self.capacity_when_empty(),
@@ -213,6 +214,11 @@ impl Consumer {
             }
             _ => unreachable!("a queue gives messages, a stream positions"),
         }
+    }
+
+    /// A stream's only lane takes its records one after the other, whatever their keys.
+    fn goes_in_order_anyway(&self) -> bool {
+        self.settings.kind == Kind::Stream && self.settings.lanes == 1
     }
 
     /// Does everything that is possible or due now.

@@ -104,11 +104,11 @@ impl From<SequenceNumber> for Position {
 
 /// What makes records of one key wait for each other: a message group, a partition key, an item's keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OrderingKey(Arc<str>);
+pub struct OrderingKey(Box<str>);
 
 impl OrderingKey {
     /// Takes the key's text, verbatim.
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
+    pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
