@@ -193,6 +193,8 @@ pub struct MappingMetrics {
     records_polled: Counter,
     records_filtered: Counter,
     records_invoked: Counter,
+    /// Found once: of all invocations most succeed.
+    invocations_succeeded: Counter,
     records_deleted: Counter,
     records_returned: Counter,
     records_let_go: Counter,
@@ -217,6 +219,7 @@ impl MappingMetrics {
             records_polled: counter(RECORDS_POLLED),
             records_filtered: counter(RECORDS_FILTERED),
             records_invoked: counter(RECORDS_INVOKED),
+            invocations_succeeded: invocations(&mapping, &Outcome::Succeeded),
             records_deleted: counter(RECORDS_DELETED),
             records_returned: counter(RECORDS_RETURNED),
             records_let_go: counter(RECORDS_LET_GO),
@@ -260,12 +263,11 @@ impl MappingMetrics {
         self.batch_records.record(batch.len() as f64);
         self.batch_bytes.record(payload_bytes as f64);
         self.invocation_duration.record(took);
-        let labels = [
-            ("mapping", self.mapping.clone()),
-            ("outcome", outcome.name().to_owned()),
-            ("reason", outcome.reason().to_owned()),
-        ];
-        counter!(INVOCATIONS, &labels).increment(1);
+        if *outcome == Outcome::Succeeded {
+            self.invocations_succeeded.increment(1);
+        } else {
+            invocations(&self.mapping, outcome).increment(1);
+        }
         let failed = match outcome {
             Outcome::Succeeded => &[],
             Outcome::Partial(failed) => failed.as_slice(),
@@ -360,6 +362,15 @@ impl MappingMetrics {
     pub fn shard(&self, shard: &ShardId) -> ShardMetrics {
         ShardMetrics { labels: [("mapping", self.mapping.clone()), ("shard", shard.as_str().to_owned())] }
     }
+}
+
+fn invocations(mapping: &str, outcome: &Outcome) -> Counter {
+    let labels = [
+        ("mapping", mapping.to_owned()),
+        ("outcome", outcome.name().to_owned()),
+        ("reason", outcome.reason().to_owned()),
+    ];
+    counter!(INVOCATIONS, &labels)
 }
 
 /// One shard's gauges. They are looked up at each report: a gauge that nobody reports leaves the page, and a handle

@@ -270,8 +270,8 @@ impl ConsumerTask {
     }
 
     fn on_told(&mut self, told: Vec<Told>) {
-        let metrics = self.surroundings.metrics.clone();
         for Told { settlement, confirmed } in told {
+            let metrics = &self.surroundings.metrics;
             match (&settlement, confirmed) {
                 (Settlement::Delete(_), true) => metrics.deleted(),
                 (Settlement::Return(_), true) => metrics.returned(),
