@@ -1,6 +1,7 @@
 //! The pure core: records a second through one consumer, by lanes and batch size, beside a loop that only cuts the same
 //! records into batches and drops them; and the memory of an idle consumer.
 
+mod allocator;
 mod measure;
 
 use std::collections::VecDeque;

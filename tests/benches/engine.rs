@@ -4,6 +4,7 @@
 // A failure here is a failed measurement; and of the store only a part is used.
 #![allow(dead_code, clippy::unwrap_used)]
 
+mod allocator;
 mod measure;
 #[path = "../support/memory_store.rs"]
 mod memory_store;

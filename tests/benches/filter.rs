@@ -1,6 +1,7 @@
 //! Filters: records judged a second, beside a bare parse of the same records by `serde_json`, and beside quamina where both
 //! speak the same language.
 
+mod allocator;
 mod measure;
 
 use esmd::filter::{RecordFilter, SourceKind};

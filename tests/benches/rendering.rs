@@ -1,5 +1,6 @@
 //! Rendering: bytes a second of a Kinesis event of 6 MB, beside one copy of as many bytes.
 
+mod allocator;
 mod measure;
 
 use bytes::Bytes;

@@ -9,6 +9,7 @@ use crate::bare_loop::Work;
 use crate::measure::Spread;
 use crate::pair::{Measured, beside};
 use crate::side::{Kind, Setup, Side};
+use crate::table::table;
 use crate::wire::Load;
 use crate::{QUEUE_ARN, STREAM_ARN};
 
@@ -22,7 +23,7 @@ pub async fn run(names: &[String]) {
             println!();
         })* };
     }
-    cases!(size start queue_10 stream_100 stream_10000 latency_queue latency_stream parallel lanes backlog idle mappings);
+    cases!(size start queue_10 stream_100 stream_10000 latency_queue latency_stream parallel table lanes backlog idle mappings);
 }
 
 async fn size() {
@@ -125,13 +126,9 @@ async fn parallel() {
 
 async fn lanes() {
     println!("SQS, function of 1 s, BatchSize 10, 1,000 at a time");
-    let pollers = json!({ "MinimumPollers": 100, "MaximumPollers": 100 });
-    let mut mapping = queue_mapping(10);
-    mapping["ProvisionedPollerConfig"] = pollers;
-    mapping.as_object_mut().expect("it is one").remove("ScalingConfig");
     let setup = Setup {
         load: Load { function_takes: Duration::from_secs(1), ..Load::backlog(ENDLESS, 200) },
-        mappings: vec![mapping],
+        mappings: vec![polled_mapping(QUEUE_ARN, 100)],
         work: Work::Queue { loops: 1_000 },
     };
     beside(&setup, 30_000, 100_000).await.print();
@@ -231,7 +228,17 @@ fn queue_mapping(concurrency: u64) -> Value {
     })
 }
 
-fn stream_mapping(batch_size: usize, parallelization_factor: u64) -> Value {
+/// With so many provisioned pollers, each of which has ten lanes.
+pub fn polled_mapping(queue_arn: &str, pollers: u64) -> Value {
+    json!({
+        "EventSourceArn": queue_arn,
+        "FunctionName": "worker",
+        "BatchSize": 10,
+        "ProvisionedPollerConfig": { "MinimumPollers": pollers, "MaximumPollers": pollers },
+    })
+}
+
+pub fn stream_mapping(batch_size: usize, parallelization_factor: u64) -> Value {
     json!({
         "EventSourceArn": STREAM_ARN,
         "FunctionName": "worker",
@@ -242,7 +249,7 @@ fn stream_mapping(batch_size: usize, parallelization_factor: u64) -> Value {
 }
 
 /// For cases that only esmd runs.
-fn idle_queue() -> Work {
+pub fn idle_queue() -> Work {
     Work::Queue { loops: 0 }
 }
 

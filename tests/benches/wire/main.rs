@@ -15,6 +15,7 @@ mod process;
 mod side;
 #[path = "../../support/mod.rs"]
 mod support;
+mod table;
 #[path = "../../support/wire/mod.rs"]
 mod wire;
 

@@ -1,5 +1,5 @@
-//! A function that takes its time and is content with everything. It finds the records of an event by the marks that
-//! queue and stream give them, without reading the rest.
+//! A function that takes its time, for itself or for each record, and is content with everything. It finds the records of
+//! an event by the marks that queue and stream give them, without reading the rest.
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
@@ -15,8 +15,20 @@ impl Server {
         if !self.load.function_takes.is_zero() {
             tokio::time::sleep(self.load.function_takes).await;
         }
+        if !self.load.work_max.is_zero() {
+            self.work(&numbers(event).collect::<Vec<_>>()).await;
+        }
         self.traffic.answered(records);
         respond(StatusCode::OK, Bytes::from_static(b"null"))
+    }
+
+    /// Works on one record after the other. A thread sleeps for all of them: a timer of tokio's would be up to two
+    /// milliseconds late.
+    async fn work(&self, numbers: &[u64]) {
+        self.order.begin(numbers);
+        let work = numbers.iter().map(|number| self.load.work(*number)).sum();
+        tokio::task::spawn_blocking(move || std::thread::sleep(work)).await.expect("sleeping never fails");
+        self.order.end(numbers);
     }
 }
 

@@ -1,10 +1,14 @@
 //! A server for load alone: queues, streams and a function on one port, which answer as fast as they are asked. It
 //! invents its records, so it holds none, and it keeps times: from when a record was put or read until it arrives at the
-//! function. Knows nothing of visibility, order, retention or signatures; what it is not asked by esmd it refuses.
+//! function. Knows nothing of visibility, retention or signatures, and of order only what a FIFO queue's groups need;
+//! what it is not asked by esmd it refuses.
 //!
 //! One thread serves all of it, so that its CPU time is told apart by its process and its answers never wait for a lock.
+//! Other threads only sleep.
 
 mod function;
+mod groups;
+mod order;
 mod queue;
 mod stream;
 mod traffic;
@@ -23,6 +27,8 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use self::groups::Groups;
+use self::order::Order;
 use self::traffic::Traffic;
 pub use self::traffic::{Latency, Stats};
 
@@ -35,18 +41,36 @@ pub struct Load {
     pub puts_per_second: Option<u64>,
     /// Bytes of a message's text, or of a stream record's data.
     pub data_bytes: usize,
-    /// Different partition keys.
+    /// Different partition keys of each shard, or groups of a FIFO queue.
     pub keys: u64,
     /// Shards of a stream.
     pub shards: u64,
     /// How long each invocation takes.
     pub function_takes: Duration,
+    /// The most that the work on a record takes, which comes on top; zero: the function does not look at its records.
+    /// Else it works on one after the other, and their order is watched.
+    pub work_max: Duration,
 }
 
 impl Load {
     /// Where records wait that are there from the beginning.
     pub fn backlog(records: u64, data_bytes: usize) -> Self {
         Self { records, data_bytes, keys: 1_000, shards: 1, ..Self::default() }
+    }
+
+    /// How long the work on this record takes: always the same, and over all records evenly from nothing to the most.
+    pub fn work(&self, number: u64) -> Duration {
+        let share = scattered(number) >> 11;
+        self.work_max.mul_f64(share as f64 / (1_u64 << 53) as f64)
+    }
+
+    /// The key of a record, or the group of a message, counted over all shards.
+    fn key_of(&self, number: u64) -> u64 {
+        number % self.keys_in_all()
+    }
+
+    fn keys_in_all(&self) -> u64 {
+        self.keys * self.shards
     }
 
     /// Records of each shard that have appeared so long after the start.
@@ -66,7 +90,13 @@ impl Load {
 /// Serves until the process ends.
 pub async fn serve(load: Load, address: SocketAddr) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
-    let server = Arc::new(Server { queue: queue::Queue::default(), traffic: Traffic::start(), load });
+    let server = Arc::new(Server {
+        queue: queue::Queue::default(),
+        groups: Groups::new(load.keys, load.records),
+        order: Order::new(load.keys_in_all()),
+        traffic: Traffic::start(),
+        load,
+    });
     if server.load.puts_per_second.is_some() {
         tokio::spawn(queue::put(Arc::clone(&server)));
     }
@@ -85,6 +115,8 @@ pub async fn serve(load: Load, address: SocketAddr) -> std::io::Result<()> {
 struct Server {
     load: Load,
     queue: queue::Queue,
+    groups: Groups,
+    order: Order,
     traffic: Traffic,
 }
 
@@ -99,7 +131,7 @@ impl Server {
             "DeleteMessageBatch" => self.delete_messages(&body),
             "ChangeMessageVisibilityBatch" => self.change_visibility(&body),
             "GetQueueUrl" => self.queue_url(&body),
-            "GetQueueAttributes" => self.queue_attributes(),
+            "GetQueueAttributes" => self.queue_attributes(&body),
             "GetRecords" => self.records(&body),
             "GetShardIterator" => self.shard_iterator(&body),
             "ListShards" => self.shards(&body),
@@ -119,8 +151,8 @@ impl Server {
                 while self.traffic.invoked() < records {
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
-                let stats = serde_json::to_vec(&self.traffic.stats()).expect("numbers are always JSON");
-                respond(StatusCode::OK, stats.into())
+                let stats = Stats { out_of_order: self.order.violations(), ..self.traffic.stats() };
+                respond(StatusCode::OK, serde_json::to_vec(&stats).expect("numbers are always JSON").into())
             }
             _ => respond(StatusCode::NOT_FOUND, Bytes::from_static(b"{}")),
         }
@@ -131,6 +163,14 @@ fn respond(status: StatusCode, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response
+}
+
+/// A number that looks nothing like its neighbours': the finalizer of splitmix64.
+fn scattered(number: u64) -> u64 {
+    let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// What a request says, as far as it matters.

@@ -36,7 +36,7 @@ struct List<'a> {
 impl Server {
     pub(super) fn records(&self, body: &[u8]) -> Bytes {
         let Read { shard_iterator, limit } = parsed(body);
-        self.traffic.called("GetRecords");
+        self.traffic.read("GetRecords");
         let (shard, first) = shard_iterator.split_once(':').expect("it is one of ours");
         let [shard, first] = [shard, first].map(|number| number.parse::<u64>().expect("it is one of ours"));
         let there = self.load.there_after(self.traffic.elapsed());

@@ -18,6 +18,7 @@ struct State {
     latencies: Vec<u32>,
     stats: Stats,
     invoking: u64,
+    first_read: Option<u64>,
     first_arrival: Option<u64>,
 }
 
@@ -34,6 +35,11 @@ pub struct Stats {
     pub first_arrival: u64,
     /// From the first invocation's arrival to the last answer, in nanoseconds.
     pub span: u64,
+    /// From the first read of a stream or receive of a queue to the last answer, in nanoseconds.
+    pub span_of_reads: u64,
+    /// Records that came to the function too early, again, or beside another one of their key. Only where the function
+    /// works on its records.
+    pub out_of_order: u64,
     /// Calls by name.
     pub calls: BTreeMap<String, u64>,
     /// From when a message was put (or, if all were there from the beginning, received) or a stream's record read until
@@ -56,6 +62,7 @@ impl Traffic {
             latencies: Vec::new(),
             stats: Stats::default(),
             invoking: 0,
+            first_read: None,
             first_arrival: None,
         };
         Self { began: Instant::now(), state: Mutex::new(state) }
@@ -75,6 +82,13 @@ impl Traffic {
             Some(count) => *count += 1,
             None => _ = calls.insert(name.to_owned(), 1),
         }
+    }
+
+    /// The same for a call that asks for records.
+    pub(super) fn read(&self, name: &str) {
+        self.called(name);
+        let now = self.nanoseconds();
+        self.state().first_read.get_or_insert(now);
     }
 
     /// From now on these records are there to be had.
@@ -113,6 +127,7 @@ impl Traffic {
         state.invoking -= 1;
         state.stats.records += records;
         state.stats.span = now - state.first_arrival.expect("what is answered has arrived");
+        state.stats.span_of_reads = now - state.first_read.expect("what is answered was read");
     }
 
     pub(super) fn stats(&self) -> Stats {
