@@ -91,7 +91,7 @@ impl Consumer {
         let Settings { kind, lanes, batch_size, .. } = self.settings;
         match kind {
             Kind::Queue => lanes * batch_size,
-            Kind::Stream => lanes * (2 * batch_size).max(LANE_RECORDS),
+            Kind::Stream => (lanes * (2 * batch_size).max(LANE_RECORDS)).max(SHARD_RECORDS),
         }
     }
 
@@ -174,6 +174,10 @@ fn back_off(lane: &Lane) -> Option<BackOff> {
 /// A stream is read ahead by at least this many records for each lane: until the next read, 200 ms later, a lane of a
 /// fast function takes some batches.
 const LANE_RECORDS: usize = 1_000;
+
+/// And by this many for all lanes together: half of it in each of five reads a second is five times what is written to
+/// a shard at most.
+const SHARD_RECORDS: usize = 2_000;
 
 /// A queue's messages together, or 1,250 lanes would hold gigabytes.
 const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;

@@ -193,7 +193,7 @@ fn a_queue_takes_no_more_than_its_bytes() {
 /// `docs/architecture.md` 4
 #[test]
 fn a_stream_is_read_ahead_by_two_batches_for_each_lane_and_a_thousand_records_at_least() {
-    for (lanes, batch_size, most) in [(1, 10, 1_000), (1, 501, 1_002), (10, 100, 10_000)] {
+    for (lanes, batch_size, most) in [(1, 10, 2_000), (1, 1_001, 2_002), (3, 100, 3_000), (3, 501, 3_006)] {
         let consumer = new(Settings { lanes, batch_size, ..settings(Kind::Stream) });
         assert_eq!((consumer.capacity_when_empty(), consumer.capacity()), (most, most));
     }
@@ -205,9 +205,9 @@ fn a_stream_is_read_ahead_by_two_batches_for_each_lane_and_a_thousand_records_at
 #[test]
 fn a_stream_asks_for_records_when_half_of_its_room_is_free() {
     let mut consumer = new(settings(Kind::Stream));
-    take(&mut consumer, (0..500).map(|name| record(name, NOW)));
-    assert_eq!(consumer.capacity(), 500);
-    take(&mut consumer, [record(500, NOW)]);
+    take(&mut consumer, (0..1_000).map(|name| record(name, NOW)));
+    assert_eq!(consumer.capacity(), 1_000);
+    take(&mut consumer, [record(1_000, NOW)]);
     assert_eq!(consumer.capacity(), 0);
 }
 

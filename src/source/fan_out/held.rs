@@ -98,7 +98,7 @@ impl Held {
                 if self.settled_up_to.as_ref().is_some_and(|settled| position <= *settled) {
                     continue;
                 }
-                let key = OrderingKey::new(inner.partition_key);
+                let key = OrderingKey::new(&*inner.partition_key);
                 return Some(self.render(position, Some(key), &inner.data, arrived_at));
             }
             let PushedRecord { sequence_number, partition_key, data, arrived_at } = self.pushed.pop_front()?;

@@ -150,7 +150,7 @@ impl Model {
             }
             Kind::Stream => {
                 let in_lanes: usize = self.lanes.iter().flat_map(Lane::items).map(|item| item.bytes).sum();
-                let room = lanes * LANE_RECORDS.max(2 * batch_size);
+                let room = SHARD_RECORDS.max(lanes * LANE_RECORDS.max(2 * batch_size));
                 (room, self.held().count(), waiting + in_lanes, lanes * BYTES_PER_LANE)
             }
         };
@@ -162,4 +162,5 @@ impl Model {
 }
 
 const LANE_RECORDS: usize = 1_000;
+const SHARD_RECORDS: usize = 2_000;
 const BYTES_PER_LANE: usize = 12 * 1024 * 1024;

@@ -264,7 +264,7 @@ impl StreamBook {
                 shard.reading.held.insert(number);
             }
         }
-        let capacity = terms.lanes * (2 * terms.batch_size).max(LANE_RECORDS);
+        let capacity = (terms.lanes * (2 * terms.batch_size).max(LANE_RECORDS)).max(SHARD_RECORDS);
         let held = shard.reading.held.len();
         if held > capacity {
             let held = self.shards[id].reading.held.iter().filter(|number| !self.may_be_done(**number)).count();
@@ -429,3 +429,4 @@ const GRACE_MILLIS: u64 = 10_000;
 
 /// A stream's consumer reads at least so far ahead.
 const LANE_RECORDS: usize = 1_000;
+const SHARD_RECORDS: usize = 2_000;
