@@ -272,7 +272,7 @@ impl FakeQueue {
         let element = event::render(&rendered, &self.event);
         Record {
             origin: Origin::Message { id: Arc::clone(&message.id), receipt },
-            key: message.group.clone().map(OrderingKey::new),
+            key: message.group.as_deref().map(OrderingKey::new),
             arrived_at: message.sent_at,
             element,
         }

@@ -81,7 +81,7 @@ impl ShardReceiver {
         let element = self.renderer.render(rendered, &mut Vec::new());
         Record {
             origin: Origin::Position(record.sequence_number.into()),
-            key: Some(OrderingKey::new(record.key)),
+            key: Some(OrderingKey::new(&*record.key)),
             arrived_at: record.arrived_at,
             element,
         }
