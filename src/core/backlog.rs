@@ -302,6 +302,13 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_behind_a_busy_key_is_not_free() {
+        let mut backlog = backlog("a1 a2 b3");
+        backlog.cut(limits(1, 1));
+        assert_eq!(backlog.waiting_free, Volume { records: 1, bytes: 1 });
+    }
+
+    #[test]
     fn a_cut_takes_a_keys_records_in_order_and_together() {
         let mut backlog = backlog("a1 b2 a3 b4 a5");
         assert_eq!(orders(&backlog.cut(limits(9, 9))), [1, 2, 3, 4, 5]);

@@ -101,7 +101,7 @@ impl Batch {
 
     /// The same records as if they had never been invoked, under a new name.
     pub(super) fn afresh(self, id: BatchId) -> Self {
-        Self { id, attempts: 0, waits: 0, last_answer: None, due_at: Timestamp::default(), ..self }
+        Self { id, attempts: 0, waits: 0, last_answer: None, ..self }
     }
 
     /// The function ran and failed.

@@ -238,6 +238,13 @@ mod tests {
         assert!(state(1_048_577).is_oversized());
     }
 
+    #[test]
+    fn a_state_is_shown_by_its_beginning_and_its_length() {
+        let state = WindowState::new(format!(r#"{{"sum":"{}"}}"#, "1".repeat(1_000)));
+        let shown = format!("{state:?}");
+        assert!(shown.starts_with(r#"{"sum":"111"#) && shown.ends_with("(1010 bytes)") && shown.len() < 200, "{shown}");
+    }
+
     /// `docs/semantics.md` 6.9: when the final call is due.
     #[test]
     fn a_window_is_closed_by_a_later_record_the_shards_end_or_an_idle_tip() {

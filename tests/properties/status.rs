@@ -188,6 +188,8 @@ fn a_queue_takes_no_more_than_its_bytes() {
     let first = invoked(&mut consumer);
     consumer.handle_outcome(NOW, first, &failed(), None);
     assert_eq!(consumer.capacity(), 37, "one is left to come back");
+    take(&mut consumer, [message(64)]);
+    assert_eq!(consumer.capacity(), 0, "256 MiB are held again");
 }
 
 /// `docs/architecture.md` 4
