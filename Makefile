@@ -2,10 +2,10 @@
 # Python 3.11, Node 20, Java 17.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim bugs mutants bench bench-wire lint build clean
+.PHONY: help demo test sim bugs mutants bench bench-wire bench-peers lint build clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## See records arrive at a function, from queues, a stream and a table (KEEP=1 leaves it running)
 	@./demo/run
@@ -30,6 +30,9 @@ bench: ## Measure core, rendering, filters and engine, each figure beside its ba
 
 bench-wire: ## Measure the built binary over loopback beside a bare loop: [ONLY='queue stream']
 	cargo bench --quiet --bench wire --target-dir target/bench -- $(ONLY)
+
+bench-peers: ## Measure esmd beside other programs that do the same job: [ONLY='queue stream_esmd'] [RUNS=3] [SHARE=0.1]
+	@ONLY='$(ONLY)' RUNS='$(RUNS)' SHARE='$(SHARE)' python3 -B tests/benches/peers/run.py
 
 lint: ## Check format, clippy, that the pure modules and the engine build alone, and deploy/
 	cargo fmt --check

@@ -47,28 +47,18 @@ class Server:
 
 
 @contextmanager
-def running():
-    """Starts all servers, yields them once they answer, and stops them at the end."""
+def running(*names: str):
+    """Starts these servers, or all, yields them once they answer, and stops them at the end."""
     servers: list[Server] = []
     try:
-        ports = free_ports(6)
-        servers.append(_start_ministack(ports[0]))
-        servers.append(_start_fauxqs(ports[1]))
-        servers.append(_start_kinesis_local(ports[2], ports[3]))
-        servers.append(_start_dynamodb_local(ports[4]))
-        servers.append(_start_moto(ports[5]))
-        health = {
-            "ministack": "/_localstack/health",
-            "fauxqs": "/health",
-            "kinesis-local": "/healthcheck",
-            "dynamodb-local": "/",
-            "moto": "/moto-api/",
-        }
+        names = names or tuple(SERVERS)
+        for name, port in zip(names, free_ports(len(names)), strict=True):
+            servers.append(SERVERS[name][0](port))
         for server in servers:
-            _wait_until_ready(server, health[server.name])
+            wait_until_ready(server, SERVERS[server.name][1])
         yield servers
     finally:
-        _stop(servers)
+        stop(servers)
 
 
 def free_ports(count: int) -> list[int]:
@@ -91,43 +81,54 @@ def free_ports(count: int) -> list[int]:
 
 def _start_ministack(port: int) -> Server:
     settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
-    return _start("ministack", port, [str(VENV / "bin" / "ministack")], settings, STATE)
+    return start("ministack", port, [str(VENV / "bin" / "ministack")], settings, STATE)
 
 
 def _start_fauxqs(port: int) -> Server:
     # Not by its command line, which logs every request whatever it is told.
     program = "import { startFauxqs } from 'fauxqs'; await startFauxqs({ logger: false });"
     command = _node("--input-type=module", "--eval", program)
-    return _start("fauxqs", port, command, {"FAUXQS_PORT": str(port)}, HERE)
+    return start("fauxqs", port, command, {"FAUXQS_PORT": str(port)}, HERE)
 
 
-def _start_kinesis_local(port: int, tls_port: int) -> Server:
+def _start_kinesis_local(port: int) -> Server:
     folder = NODE_MODULES / "kinesis-local"  # it reads its certificate from the working directory
     settings = {
         "KINESIS_MOCK_PLAIN_PORT": str(port),
-        "KINESIS_MOCK_TLS_PORT": str(tls_port),
+        "KINESIS_MOCK_TLS_PORT": str(free_ports(1)[0]),
         "SHARD_LIMIT": "1000",
         "LOG_LEVEL": "ERROR",
     }
-    return _start("kinesis-local", port, _node("main.js"), settings, folder)
+    return start("kinesis-local", port, _node("main.js"), settings, folder)
 
 
 def _start_dynamodb_local(port: int) -> Server:
     # It has no setting for the interface. A database for all, since one for each region would depend on the client's.
     command = ["java", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"]
     settings = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
-    return _start("dynamodb-local", port, [*command, *settings], {}, DYNAMODB_LOCAL)
+    return start("dynamodb-local", port, [*command, *settings], {}, DYNAMODB_LOCAL)
 
 
 def _start_moto(port: int) -> Server:
-    return _start("moto", port, [str(VENV / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)], {}, STATE)
+    return start("moto", port, [str(VENV / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)], {}, STATE)
 
 
 def _node(*arguments: str) -> list[str]:
     return ["node", "--require", str(HERE / "loopback.cjs"), *arguments]
 
 
-def _start(name: str, port: int, command: list[str], settings: dict[str, str], directory: Path) -> Server:
+# How each is started, and the page that says that it is ready.
+SERVERS = {
+    "ministack": (_start_ministack, "/_localstack/health"),
+    "fauxqs": (_start_fauxqs, "/health"),
+    "kinesis-local": (_start_kinesis_local, "/healthcheck"),
+    "dynamodb-local": (_start_dynamodb_local, "/"),
+    "moto": (_start_moto, "/moto-api/"),
+}
+
+
+def start(name: str, port: int, command: list[str], settings: dict[str, str], directory: Path) -> Server:
+    """Starts a program in a process group of its own that logs to a file."""
     log = STATE / f"{name}.log"
     # Not the caller's AWS settings: a region or a profile of a person would change what the servers answer.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
@@ -144,7 +145,8 @@ def _start(name: str, port: int, command: list[str], settings: dict[str, str], d
     return Server(name, port, log, process)
 
 
-def _wait_until_ready(server: Server, path: str) -> None:
+def wait_until_ready(server: Server, path: str) -> None:
+    """Until it answers for this page, whatever it answers."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
@@ -159,7 +161,8 @@ def _wait_until_ready(server: Server, path: str) -> None:
     raise SetupError(f"{server.name} was not ready within {READY_SECONDS} s:\n{server.tail()}")
 
 
-def _stop(servers: list[Server]) -> None:
+def stop(servers: list[Server]) -> None:
+    """Asks all to end, and ends those that do not."""
     for server in servers:
         _signal(server, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
