@@ -43,7 +43,8 @@ def install_esmd() -> Path:
 
 
 def install_servers() -> None:
-    """The tests' own."""
+    """The tests' own, and the folder of everything else."""
+    PEERS.mkdir(parents=True, exist_ok=True)
     install_python()
     install_node()
     install_dynamodb_local()
@@ -71,8 +72,10 @@ def install_kcl() -> None:
 
 
 def install_localstack(python: Path) -> None:
-    """LocalStack, with our way to run functions without Docker."""
-    _install_python(python, LOCALSTACK, [*LOCALSTACK_PINS, str(PROGRAMS / "localstack_executor")])
+    """LocalStack, with our way to run functions without Docker, from a copy: pip leaves files beside what it builds."""
+    executor = PEERS / "localstack_executor"
+    shutil.copytree(PROGRAMS / "localstack_executor", executor, dirs_exist_ok=True)
+    _install_python(python, LOCALSTACK, [*LOCALSTACK_PINS, str(executor)])
 
 
 def newer_python() -> Path | None:
