@@ -156,6 +156,15 @@ impl Consumer {
         if moved { self.checkpoint() } else { None }
     }
 
+    /// Whether [`Consumer::poll_checkpoint`] would give one.
+    #[must_use]
+    pub fn checkpoint_moved(&self) -> bool {
+        match &self.progress {
+            Progress::Stream(watermark) => watermark.is_changed() || self.windows.is_changed(),
+            Progress::Queue(_) => false,
+        }
+    }
+
     /// When to call [`Consumer::handle_timeout`], and why. Always later than the last `now` (invariant 6).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, Wakeup)> {

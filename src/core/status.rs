@@ -52,8 +52,8 @@ pub enum BackOff {
 }
 
 impl Consumer {
-    /// How many records it will take; 0: receive nothing. A stream's is 0 until half is free, so that pages are worth
-    /// their call, or until lanes have nothing to do.
+    /// How many records it will take; 0: receive nothing. A stream's is 0 until there is room for a page that is worth its
+    /// call, or for a smaller one if a lane has nothing to do.
     #[must_use]
     pub fn capacity(&self) -> usize {
         if self.draining || self.ended {
@@ -79,8 +79,8 @@ impl Consumer {
                 }
                 let whole = self.capacity_when_empty();
                 let room = whole.saturating_sub(watermark.open());
-                let starves = self.idle_lanes() > 0 && self.backlog.free_keys() == 0;
-                if room < whole / 2 && !starves { 0 } else { room }
+                let page = if self.idle_lanes() > 0 { whole / STARVING_PART } else { PAGE_RECORDS };
+                if room < page { 0 } else { room }
             }
         }
     }
@@ -175,9 +175,15 @@ fn back_off(lane: &Lane) -> Option<BackOff> {
 /// fast function takes some batches.
 const LANE_RECORDS: usize = 1_000;
 
-/// And by this many for all lanes together: half of it in each of five reads a second is five times what is written to
-/// a shard at most.
-const SHARD_RECORDS: usize = 2_000;
+/// And by this many for all lanes together.
+const SHARD_RECORDS: usize = 2 * PAGE_RECORDS;
+
+/// In each of five reads a second it is five times what is written to a shard at most.
+const PAGE_RECORDS: usize = 1_000;
+
+/// Behind a key that blocks, and with a batch that gathers, the room goes down to this part of it. To the last record
+/// would mean pages of a few, five times a second.
+const STARVING_PART: usize = 16;
 
 /// A queue's messages together, or 1,250 lanes would hold gigabytes.
 const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;

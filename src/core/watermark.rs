@@ -125,6 +125,10 @@ impl Watermark {
         }
     }
 
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
     /// Whether it moved since this was asked last.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)

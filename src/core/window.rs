@@ -138,6 +138,10 @@ impl Windows {
         self.open.as_ref()
     }
 
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
     /// Whether the open window is another one than when this was asked last.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)

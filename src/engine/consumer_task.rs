@@ -154,7 +154,7 @@ impl ConsumerTask {
         loop {
             self.consumer.handle_timeout(self.now()); // due or not: a busy loop must not starve timers
             self.perform_actions();
-            self.saving.start(&mut self.consumer);
+            self.saving.start(&mut self.consumer, self.draining);
             self.start_receives();
             self.report();
             if self.consumer.is_drained() && self.receiving.is_idle() && self.settling.is_idle() {
@@ -297,14 +297,14 @@ impl ConsumerTask {
     }
 
     /// Breaks if the lease is lost.
-    fn on_saved(&mut self, saved: Result<(), StoreError>) -> ControlFlow<()> {
+    fn on_saved(&mut self, saved: Option<Result<(), StoreError>>) -> ControlFlow<()> {
         match saved {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(lost @ StoreError::LeaseLost { .. }) => {
+            None | Some(Ok(())) => ControlFlow::Continue(()),
+            Some(Err(lost @ StoreError::LeaseLost { .. })) => {
                 warn!(error = %lost, "stopping: nothing more is settled");
                 ControlFlow::Break(())
             }
-            Err(failed) => {
+            Some(Err(failed)) => {
                 self.surroundings.metrics.checkpoint_failed();
                 if let Some(suppressed) = self.save_log.permit(self.now()) {
                     error!(error = %chain(&failed), suppressed, "checkpoint not written; trying again");
@@ -358,7 +358,7 @@ impl ConsumerTask {
     async fn finish(mut self) -> Finish {
         loop {
             self.report();
-            self.saving.start(&mut self.consumer);
+            self.saving.start(&mut self.consumer, true);
             if self.saving.is_idle() {
                 break;
             }

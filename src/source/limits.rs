@@ -39,7 +39,9 @@ impl ReadLimits {
 #[derive(Debug)]
 pub(super) struct Pace {
     limits: ReadLimits,
-    /// When the latest read began.
+    /// When the latest read was to begin.
+    due: Instant,
+    /// When it began.
     began: Instant,
     next: Instant,
 }
@@ -48,12 +50,13 @@ impl Pace {
     /// For a shard that was not read yet: its first turn is now.
     pub fn new(limits: ReadLimits) -> Self {
         let now = Instant::now();
-        Self { limits, began: now, next: now }
+        Self { limits, due: now, began: now, next: now }
     }
 
     /// Waits until the shard may be read and takes that turn. A turn counts whatever becomes of the read.
     pub async fn turn(&mut self) {
         sleep_until(self.next).await;
+        self.due = self.next;
         self.began = Instant::now();
         self.next = self.began + self.limits.read_interval;
     }
@@ -63,8 +66,16 @@ impl Pace {
         let paid_off = Instant::now() + self.time_for(bytes);
         self.next = self.next.max(paid_off);
         if at_tip {
-            self.next = self.next.max(self.began + self.limits.poll_interval);
+            self.next = self.next.max(self.next_poll());
         }
+    }
+
+    /// A whole number of intervals after the read was due, however late it began. Thousands of shards that something
+    /// held up together would otherwise be read at the same moments from then on, each over a connection of its own.
+    fn next_poll(&self) -> Instant {
+        let interval = self.limits.poll_interval;
+        let late = (self.began - self.due + interval / 2).as_nanos().checked_div(interval.as_nanos()).unwrap_or(0);
+        self.due + interval * (u32::try_from(late).unwrap_or(u32::MAX - 1) + 1)
     }
 
     fn time_for(&self, bytes: u64) -> Duration {
@@ -86,6 +97,21 @@ mod tests {
         pace.page_read(100, true);
 
         assert_eq!(waited(&mut pace).await, Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_was_late_does_not_move_those_after_it() {
+        let mut pace = Pace::new(ReadLimits::KINESIS);
+        for (late, next_after) in [(400, 600), (700, 1_300), (5_100, 900)] {
+            tokio::time::sleep(Duration::from_millis(late)).await;
+            pace.turn().await;
+
+            pace.page_read(100, true);
+
+            assert_eq!(waited(&mut pace).await, Duration::from_millis(next_after));
+            pace.page_read(100, true);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// `docs/semantics.md` 6.2: behind the tip, five reads a second.

@@ -194,7 +194,7 @@ fn a_queue_takes_no_more_than_its_bytes() {
 
 /// `docs/architecture.md` 4
 #[test]
-fn a_stream_is_read_ahead_by_two_batches_for_each_lane_and_a_thousand_records_at_least() {
+fn a_stream_is_read_ahead_by_two_batches_or_a_thousand_records_for_each_lane_and_two_thousand_at_least() {
     for (lanes, batch_size, most) in [(1, 10, 2_000), (1, 1_001, 2_002), (3, 100, 3_000), (3, 501, 3_006)] {
         let consumer = new(Settings { lanes, batch_size, ..settings(Kind::Stream) });
         assert_eq!((consumer.capacity_when_empty(), consumer.capacity()), (most, most));
@@ -205,7 +205,7 @@ fn a_stream_is_read_ahead_by_two_batches_for_each_lane_and_a_thousand_records_at
 
 /// `docs/architecture.md` 4: pages are worth their call.
 #[test]
-fn a_stream_asks_for_records_when_half_of_its_room_is_free() {
+fn a_stream_asks_for_records_when_there_is_room_for_a_page() {
     let mut consumer = new(settings(Kind::Stream));
     take(&mut consumer, (0..1_000).map(|name| record(name, NOW)));
     assert_eq!(consumer.capacity(), 1_000);
@@ -213,15 +213,40 @@ fn a_stream_asks_for_records_when_half_of_its_room_is_free() {
     assert_eq!(consumer.capacity(), 0);
 }
 
-/// `docs/architecture.md` 4: a key that is blocked blocks no other while there is room.
+/// `docs/architecture.md` 4: however large the batches are.
 #[test]
-fn a_stream_whose_lanes_have_nothing_to_do_asks_for_what_room_there_is() {
+fn a_stream_with_large_batches_is_read_on_by_pages() {
+    let mut consumer = new(Settings { batch_size: 10_000, ..settings(Kind::Stream) });
+    take(&mut consumer, (0..19_000).map(|name| record(name, NOW)));
+    assert_eq!(consumer.capacity(), 1_000);
+    take(&mut consumer, [record(19_000, NOW)]);
+    assert_eq!(consumer.capacity(), 0);
+}
+
+/// `docs/architecture.md` 4: a key that blocks holds up no other until nearly all room is taken, and pages stay worth
+/// their call.
+#[test]
+fn a_stream_with_an_idle_lane_asks_for_less_than_a_page() {
     let mut consumer = new(Settings { lanes: 2, ..settings(Kind::Stream) });
-    let of_one_key = |name| Record { key: Some(OrderingKey::new("busy")), ..record(name, NOW) };
-    take(&mut consumer, (0..1_990).map(of_one_key));
-    assert_eq!(consumer.capacity(), 10);
-    take(&mut consumer, [record(1_990, NOW)]);
+    let blocked = |name| Record { key: Some(OrderingKey::new("blocked")), ..record(name, NOW) };
+    take(&mut consumer, (0..1_875).map(blocked));
+    assert_eq!(consumer.capacity(), 125);
+    take(&mut consumer, [record(1_875, NOW)]);
     assert_eq!(consumer.capacity(), 0, "both lanes are busy");
+    let mut consumer = new(Settings { lanes: 2, ..settings(Kind::Stream) });
+    take(&mut consumer, (0..1_876).map(blocked));
+    assert_eq!(consumer.capacity(), 0);
+}
+
+/// `docs/semantics.md` 6.5: as long as a batch gathers, more records may come, whatever waits behind a key that blocks.
+#[test]
+fn a_key_that_blocks_cuts_no_window_short() {
+    let mut consumer = new(Settings { lanes: 2, window: WINDOW, ..settings(Kind::Stream) });
+    take(&mut consumer, (0..1_500).map(|name| Record { key: Some(OrderingKey::new("blocked")), ..record(name, NOW) }));
+    invoked(&mut consumer);
+    take(&mut consumer, [record(1_500, NOW)]);
+    assert!(consumer.poll_action().is_none(), "its window is not over");
+    assert_eq!(consumer.capacity(), 499);
 }
 
 fn new(settings: Settings) -> Consumer {

@@ -154,8 +154,11 @@ impl Model {
                 (room, self.held().count(), waiting + in_lanes, lanes * BYTES_PER_LANE)
             }
         };
-        let starves = self.idle() > 0 && self.free().next().is_none();
-        let least = if kind == Kind::Stream && !starves { room / 2 } else { 1 };
+        let least = match kind {
+            Kind::Queue => 1,
+            Kind::Stream if self.idle() > 0 => room / 16,
+            Kind::Stream => SHARD_RECORDS / 2,
+        };
         let left = room.saturating_sub(held);
         if bytes >= budget || left < least { 0 } else { left }
     }
