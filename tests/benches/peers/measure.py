@@ -5,6 +5,7 @@ The CPU time of a child that has ended is in its parent's, once that has waited 
 
 import http.client
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -49,8 +50,8 @@ class Measured:
 
     @property
     def per_cpu_second(self) -> float:
-        """Records."""
-        return 1e6 / self.cpu
+        """Records; infinitely many if the kernel saw none of its ticks of 10 ms, as with a small SHARE."""
+        return 1e6 / self.cpu if self.cpu else math.inf
 
 
 @dataclass
