@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser as _;
 use esmd::cli::{self, Arguments, Command};
+use esmd::config::settings::DEFAULT_WORKER_THREADS;
 use esmd::config::{Config, ConfigError, LoadedFile};
 
 /// Records are allocated on one thread and freed on another, for which the C library's allocator pays dearly
@@ -36,16 +37,16 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
-    within_runtime(esmd::daemon::run(config))
+    within_runtime(config.settings.worker_threads, esmd::daemon::run(config))
 }
 
 fn look(file: &LoadedFile) -> anyhow::Result<()> {
-    within_runtime(esmd::online::check(file, |finding| eprintln!("{finding}")))
+    within_runtime(DEFAULT_WORKER_THREADS, esmd::online::check(file, |finding| eprintln!("{finding}")))
 }
 
-fn within_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
+fn within_runtime(threads: usize, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.context("the runtime did not start")?;
     let result = runtime.block_on(work);
     // A name look-up cannot be cancelled; nothing waits for it.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -34,6 +34,8 @@ pub struct Settings {
     pub shard_refresh_interval: Duration,
     /// How long an idle shard is left alone between two reads, 200 ms to 1 min; of `DynamoDB` 250 ms at most.
     pub shard_poll_interval: Duration,
+    /// The threads that do the daemon's work, 1 to 64.
+    pub worker_threads: usize,
 }
 
 /// The settings that one place gives. The command line and the environment are one place, since clap joins them; the
@@ -80,6 +82,9 @@ pub struct GivenSettings {
     /// How long an idle shard is left alone between two reads, 200ms to 1m; on DynamoDB 250ms at most [default: 1s]
     #[arg(long, env = "ESMD_SHARD_POLL_INTERVAL", value_name = "DURATION", value_parser = shard_poll_interval, help_heading = READING)]
     pub shard_poll_interval: Option<Duration>,
+    /// The threads that do the work, 1 to 64; one handles tens of thousands of messages a second [default: 1]
+    #[arg(long, env = "ESMD_WORKER_THREADS", value_name = "NUMBER", value_parser = worker_threads)]
+    pub worker_threads: Option<usize>,
 }
 
 /// One setting as people name it, for the reader of the file. The flag and the environment variable stand on the field
@@ -113,6 +118,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "shardPollInterval",
         read: |given, text| keep(&mut given.shard_poll_interval, shard_poll_interval(text)),
     },
+    Setting { key: "workerThreads", read: |given, text| keep(&mut given.worker_threads, worker_threads(text)) },
 ];
 
 /// What is given is not enough to run by.
@@ -169,6 +175,7 @@ impl Settings {
                 .shard_poll_interval
                 .or(file.shard_poll_interval)
                 .unwrap_or(DEFAULT_SHARD_POLL_INTERVAL),
+            worker_threads: command_line.worker_threads.or(file.worker_threads).unwrap_or(DEFAULT_WORKER_THREADS),
         })
     }
 }
@@ -235,6 +242,11 @@ fn shard_poll_interval(text: &str) -> Result<Duration, String> {
     duration(text).filter(|duration| range.contains(duration)).ok_or_else(|| expected.to_owned())
 }
 
+fn worker_threads(text: &str) -> Result<usize, String> {
+    let expected = "expected a number from 1 to 64";
+    text.parse().ok().filter(|threads| (1..=64).contains(threads)).ok_or_else(|| expected.to_owned())
+}
+
 /// Seconds as a bare number, else a duration such as `90s`, `1m 30s` or `PT1M30S`.
 fn duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
@@ -258,6 +270,9 @@ const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_QUEUE_WAIT_TIME: Duration = Duration::from_secs(20);
 const DEFAULT_SHARD_REFRESH_INTERVAL: Duration = Duration::from_mins(1);
 const DEFAULT_SHARD_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Threads that have too little to do wake each other all the time: with two a message costs half as much again
+/// (`docs/performance.md`).
+pub const DEFAULT_WORKER_THREADS: usize = 1;
 
 #[cfg(test)]
 mod tests {
@@ -297,6 +312,7 @@ mod tests {
             queue_wait_time: Duration::from_secs(20),
             shard_refresh_interval: Duration::from_mins(1),
             shard_poll_interval: Duration::from_secs(1),
+            worker_threads: 1,
         };
         assert_eq!(settings, expected);
     }
@@ -355,6 +371,14 @@ mod tests {
         assert!(queue_wait_time("0").is_err() && queue_wait_time("21s").is_err() && queue_wait_time("500ms").is_err());
         assert!(shard_refresh_interval("1s").is_ok() && shard_refresh_interval("999ms").is_err());
         assert!(shard_poll_interval("200ms").is_ok() && shard_poll_interval("199ms").is_err());
+    }
+
+    #[test]
+    fn worker_threads_are_a_number_in_range() {
+        assert_eq!((worker_threads("1"), worker_threads("64")), (Ok(1), Ok(64)));
+        for refused in ["0", "65", "-1", "1.5", "auto", ""] {
+            assert_eq!(worker_threads(refused), Err("expected a number from 1 to 64".to_owned()), "{refused}");
+        }
     }
 
     fn environment() -> Environment {

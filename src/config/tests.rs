@@ -335,6 +335,7 @@ log: {level: debug, format: json}
 queueWaitTime: 1s
 shardRefreshInterval: 2s
 shardPollInterval: 300ms
+workerThreads: 3
 ";
     let file = ConfigFile::parse(text, &Environment::default(), now()).expect("it has no mistakes");
 
@@ -351,6 +352,7 @@ shardPollInterval: 300ms
         queue_wait_time: std::time::Duration::from_secs(1),
         shard_refresh_interval: std::time::Duration::from_secs(2),
         shard_poll_interval: std::time::Duration::from_millis(300),
+        worker_threads: 3,
     };
     assert_eq!(settings, Ok(expected));
 }

@@ -121,6 +121,7 @@ impl Visibility {
 
     pub(super) fn place(&mut self, order: Order, place: Place) {
         let held = self.held.get_mut(&order).expect("only held messages are placed");
+        debug_assert!(held.place != Place::Settling, "a settlement that has begun is not taken back");
         let end = (held.receipt.ends_at, order);
         match (held.place, place) {
             (Place::Unstarted, Place::Invoked | Place::Settling) => {

@@ -382,10 +382,12 @@ fn an_endpoint_where_nobody_is_is_named_with_what_to_do() {
 fn flags_and_file_set_the_same_settings() {
     let flags = "--listen 127.0.0.1:1 --metrics-listen 0.0.0.0:2 --access-keys-file a --tokens-file t \
                  --tls-certificate c --tls-key k --state-dir /s --drain-timeout 3s --log-level debug \
-                 --log-format json --queue-wait-time 4s --shard-refresh-interval 5s --shard-poll-interval 6s";
+                 --log-format json --queue-wait-time 4s --shard-refresh-interval 5s --shard-poll-interval 6s \
+                 --worker-threads 7";
     let file = "{http: {listen: 127.0.0.1:1, metricsListen: 0.0.0.0:2, accessKeysFile: a, tokensFile: t, \
                 tlsCertificate: c, tlsKey: k}, stateDir: /s, drainTimeout: 3s, \
-                log: {level: debug, format: json}, queueWaitTime: 4s, shardRefreshInterval: 5s, shardPollInterval: 6s}";
+                log: {level: debug, format: json}, queueWaitTime: 4s, shardRefreshInterval: 5s, shardPollInterval: 6s, \
+                workerThreads: 7}";
 
     let arguments = Arguments::parse_from(["esmd", "run"].into_iter().chain(flags.split_whitespace()));
     let file = ConfigFile::parse(file, &Environment::default(), jiff::Timestamp::UNIX_EPOCH).expect("it is valid");

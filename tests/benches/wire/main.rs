@@ -32,8 +32,10 @@ fn main() {
             runtime.block_on(wire::serve(load, address)).expect("the port is free");
         }
         Some(BARE_LOOP) => {
-            let work = read(arguments.nth(1));
-            let runtime = Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
+            let mut values = arguments.skip(1);
+            let (work, threads) = (read(values.next()), read(values.next()));
+            let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+            let runtime = runtime.expect("the runtime starts");
             runtime.block_on(bare_loop::run(work));
         }
         _ => {

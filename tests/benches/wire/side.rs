@@ -23,6 +23,14 @@ pub struct Setup {
     pub work: Work,
 }
 
+impl Setup {
+    /// The worker threads of both: esmd's default, but where one thread cannot make as many reads a second as there are
+    /// shards.
+    fn threads(&self) -> usize {
+        if self.load.shards > 5_000 { 2 } else { 1 }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Esmd,
@@ -61,13 +69,15 @@ impl Side {
         let endpoint = format!("http://{address}");
         let installation = Installation::new().with_variable("AWS_ENDPOINT_URL", &endpoint);
         let installation = installation.with_mappings(&setup.mappings);
+        let installation = installation.with_variable("ESMD_WORKER_THREADS", &setup.threads().to_string());
         let installation = PATIENCE.iter().fold(installation, |made, (name, value)| made.with_variable(name, value));
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
         let client = match kind {
             Kind::Esmd => Client::Esmd(installation.spawn()),
             Kind::BareLoop => {
                 let mut program = this_program();
-                let program = program.arg(BARE_LOOP).arg(json(&setup.work)).env_clear().envs(CREDENTIALS);
+                let program = program.arg(BARE_LOOP).arg(json(&setup.work)).arg(json(&setup.threads()));
+                let program = program.env_clear().envs(CREDENTIALS);
                 Client::BareLoop(program.env("AWS_ENDPOINT_URL", endpoint).spawn().expect("this program starts again"))
             }
         };
