@@ -62,7 +62,7 @@ pub async fn run(
     let (violations, figures, lost) = stream::judge(&raw.history.lock());
     let server = Side { figures: ServerFigures::Stream(figures), violations };
     let mut history = history.lock();
-    history.lost_by_server = lost;
+    history.gone_from_server = lost;
     history.parents = parents(&raw.history.lock());
     let (violations, figures) = path::judge(&history);
     let seconds = stopwatch.now().since(Moment::default()).as_secs_f64();

@@ -39,7 +39,7 @@ pub struct PathHistory {
     /// The messages in the dead-letter queue.
     pub dead_lettered: BTreeSet<Entry>,
     /// The records that raw readers did not get either, or whose shard vanished.
-    pub lost_by_server: BTreeSet<Entry>,
+    pub gone_from_server: BTreeSet<Entry>,
     /// The parents of each shard, as it was listed.
     pub parents: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     /// How long the run waited for the next record at most.
@@ -197,17 +197,17 @@ impl<'a> Book<'a> {
             }
         }
         figures.lost = lost.len();
-        figures.lost_by_server = lost.iter().filter(|entry| self.history.lost_by_server.contains(*entry)).count();
+        figures.gone_from_server = lost.iter().filter(|entry| self.history.gone_from_server.contains(*entry)).count();
         if !lost.is_empty() {
             let mut story = self.story(lost.iter().copied().take(TOLD_MAX));
             self.tell_kills(&mut story);
             story.tell(self.history.ended, "the watch ends");
-            let by_server = match figures.lost_by_server {
+            let gone = match figures.gone_from_server {
                 0 => String::new(),
-                by_server => format!(" ({by_server} of them lost by the server)"),
+                gone => format!(" ({gone} of them gone from the server)"),
             };
             let what = format!(
-                "{} not delivered within {:?}{by_server}: {}",
+                "{} not delivered within {:?}{gone}: {}",
                 count(lost.len(), "record"),
                 self.history.patience,
                 names(lost.iter().copied())

@@ -14,7 +14,7 @@ pub struct PathFigures {
     /// Records that were neither.
     pub lost: usize,
     /// Of those, records that the raw readers did not get either, or whose shard vanished.
-    pub lost_by_server: usize,
+    pub gone_from_server: usize,
     /// How often records reached the function.
     pub deliveries: usize,
     /// Deliveries of records that the function had seen, by reason.

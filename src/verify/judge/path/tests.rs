@@ -16,9 +16,9 @@ fn a_path_that_delivers_all_in_order_is_fine() {
 #[test]
 fn a_record_that_never_succeeded_is_named_with_all_that_happened_to_it() {
     let mut history = fifo(vec![succeeded(100, 110, &[("a", 0), ("b", 0)]), failed(120, 130, &[("a", 1)])]);
-    history.lost_by_server.insert(entry("a", 1));
+    history.gone_from_server.insert(entry("a", 1));
     let violation = only(&history, Kind::NotDelivered);
-    let expected = "1 record not delivered within 60s (1 of them lost by the server): a/1";
+    let expected = "1 record not delivered within 60s (1 of them gone from the server): a/1";
     assert_eq!(violation.what, expected);
     assert!(violation.events.iter().any(|event| event.ends_with("invocation 2 fails for a/1")), "{violation:#?}");
 }
