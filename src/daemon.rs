@@ -259,6 +259,7 @@ async fn keep_metrics(vitals: Vitals, desired: watch::Receiver<Desired>, control
         desired.borrow().iter().for_each(|(uuid, mapping)| {
             telemetry::describe_mapping(*uuid, mapping);
             telemetry::stalled(*uuid, !vitals.board.stalled_shards(*uuid).is_empty());
+            telemetry::held_back(*uuid, vitals.board.count_held_back(*uuid));
         });
         telemetry::store_available(vitals.store.is_available());
         if let Some(succeeded) = control.last_reload_succeeded() {

@@ -52,6 +52,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     (MAPPING_INFO, Unit::Count, "1, with what the mapping reads and invokes"),
     (MAPPING_ENABLED, Unit::Count, "1 if the mapping is enabled, else 0"),
     (STALLED, Unit::Count, "1 if a shard lags, settles nothing and has no reason to wait, else 0"),
+    (SHARDS_HELD_BACK, Unit::Count, "Shards that are not read before others are settled to their end"),
     (CONCURRENCY_LIMIT, Unit::Count, "Batches that may be at the target at a time now"),
     (INVOCATIONS_IN_FLIGHT, Unit::Count, "Batches at the target now"),
     (ITERATOR_AGE, Unit::Seconds, "Age of the oldest unsettled record, or how far behind the tip reading is"),
@@ -94,6 +95,7 @@ const STORE_AVAILABLE: &str = "esmd_store_available";
 const MAPPING_INFO: &str = "esmd_mapping_info";
 const MAPPING_ENABLED: &str = "esmd_mapping_enabled";
 const STALLED: &str = "esmd_stalled";
+const SHARDS_HELD_BACK: &str = "esmd_shards_held_back";
 const INVOCATIONS_IN_FLIGHT: &str = "esmd_inflight_invocations";
 const CONCURRENCY_LIMIT: &str = "esmd_concurrency_limit";
 const ITERATOR_AGE: &str = "esmd_shard_iterator_age_seconds";
@@ -165,6 +167,11 @@ pub fn describe_mapping(uuid: Uuid, mapping: &EventSourceMapping) {
 /// Whether a shard of the mapping stalls.
 pub fn stalled(mapping: Uuid, stalls: bool) {
     gauge!(STALLED, "mapping" => mapping.to_string()).set(if stalls { 1.0 } else { 0.0 });
+}
+
+/// How many shards of the mapping are not read before others are settled to their end.
+pub fn held_back(mapping: Uuid, shards: usize) {
+    gauge!(SHARDS_HELD_BACK, "mapping" => mapping.to_string()).set(shards as f64);
 }
 
 /// Whether the last write to the state store succeeded.

@@ -1,7 +1,7 @@
 //! The routes of mappings, in two dialects: Lambda's, where esmd's own members are refused, and esmd's, where they
 //! stand beside AWS's. Both read and answer the same document (`docs/semantics.md` 1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -17,8 +17,11 @@ use uuid::Uuid;
 use super::body;
 use super::error::ApiError;
 use crate::control::{Control, MappingView};
+use crate::core::record::ShardId;
 use crate::mapping::arn::FunctionName;
-use crate::mapping::configuration::{EventSourceMappingConfiguration, Facts, OwnFacts, WaitingShard, mapping_arn};
+use crate::mapping::configuration::{
+    EventSourceMappingConfiguration, Facts, HeldBackShard, OwnFacts, WaitingShard, mapping_arn,
+};
 use crate::mapping::document::{FIELDS, Field, MappingDocument};
 use crate::mapping::validate::refuse_broken_constraints;
 
@@ -129,13 +132,18 @@ impl Mappings {
         match self.dialect {
             Dialect::Lambda => answer,
             Dialect::Esmd => {
-                let waits = self.control.waits(view.uuid).into_iter();
-                let waits = waits.map(|(shard, reason)| WaitingShard { shard: shard.as_str().to_owned(), reason });
-                let stalled = self.control.stalled_shards(view.uuid).into_iter();
+                let name = |shard: &ShardId| shard.as_str().to_owned();
+                let names = |shards: &BTreeSet<ShardId>| shards.iter().map(name).collect();
+                let waits = self.control.waits(view.uuid);
+                let held_back = self.control.held_back(view.uuid);
                 let facts = OwnFacts {
                     declared_in: view.declared_in.map(|file| file.display().to_string()),
-                    waits: waits.collect(),
-                    stalled: stalled.map(|shard| shard.as_str().to_owned()).collect(),
+                    waits: waits.iter().map(|(shard, reason)| WaitingShard { shard: name(shard), reason }).collect(),
+                    stalled: self.control.stalled_shards(view.uuid).iter().map(name).collect(),
+                    held_back: held_back
+                        .iter()
+                        .map(|(shard, others)| HeldBackShard { shard: name(shard), waits_for: names(others) })
+                        .collect(),
                 };
                 answer.with_own_members(&view.document, facts)
             }

@@ -26,7 +26,8 @@ pub(super) fn member(name: &str) -> Option<AnswerMember> {
         | "FilterCriteriaError"
         | "DeclaredIn"
         | "Waits"
-        | "Stalled" => Some(AnswerMember::Fact),
+        | "Stalled"
+        | "HeldBack" => Some(AnswerMember::Fact),
         _ => None,
     }
 }

@@ -23,6 +23,7 @@ pub use controller::{Controller, Surroundings};
 
 use crate::core::Timestamp;
 use crate::core::record::ShardId;
+use crate::core::shards::HeldBack;
 use crate::engine::Board;
 use crate::mapping::EventSourceMapping;
 use crate::mapping::document::MappingDocument;
@@ -195,6 +196,12 @@ impl Control {
     #[must_use]
     pub fn stalled_shards(&self, uuid: Uuid) -> Vec<ShardId> {
         self.board.stalled_shards(uuid)
+    }
+
+    /// The mapping's shards that are not read before others are settled to their end, with those others.
+    #[must_use]
+    pub fn held_back(&self, uuid: Uuid) -> HeldBack {
+        self.board.held_back(uuid)
     }
 
     async fn call<T>(

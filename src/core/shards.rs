@@ -42,6 +42,9 @@ pub struct StoredShard {
     pub ended: bool,
 }
 
+/// Shards that wait, by name, with those that they wait for.
+pub type HeldBack = BTreeMap<ShardId, BTreeSet<ShardId>>;
+
 /// One complete listing beside the rows that the store has.
 #[derive(Debug)]
 pub struct ShardTree {
@@ -85,11 +88,14 @@ impl ShardTree {
     /// The shards that may be read now, by name. Call it when every listed shard has a row.
     #[must_use]
     pub fn readable(&self) -> Vec<ShardId> {
-        let is_next = |row: &&StoredShard| {
-            self.parents(&row.id).all(|parent| self.is_settled(parent))
-                && row.waits_for.iter().all(|other| self.is_settled(other) || self.cannot_precede(other, &row.id))
-        };
-        self.unfinished().filter(is_next).map(|row| row.id.clone()).collect()
+        self.unfinished().filter(|row| self.waits_now_for(row).next().is_none()).map(|row| row.id.clone()).collect()
+    }
+
+    /// The unfinished shards that may not be read yet, each with those that have to be settled to their end before.
+    #[must_use]
+    pub fn held_back(&self) -> HeldBack {
+        let each = self.unfinished().map(|row| (row.id.clone(), self.waits_now_for(row).cloned().collect()));
+        each.filter(|(_, waits_for): &(_, BTreeSet<_>)| !waits_for.is_empty()).collect()
     }
 
     /// The rows that are no longer needed: settled to their end and not listed any more. Their children are listed or
@@ -103,11 +109,23 @@ impl ShardTree {
         unlisted.filter(|row| row.ended).map(|row| row.id.clone()).collect()
     }
 
+    /// The shards that are settled to their end and still listed.
+    pub fn over(&self) -> impl Iterator<Item = &ShardId> {
+        self.listed.keys().filter(|id| self.rows.get(*id).is_some_and(|row| row.ended))
+    }
+
     /// Shards that were read to their end and are listed as open. A listing may lag behind the end of a shard; if it
     /// stays so, the stream was made anew under the same name (`docs/semantics.md` 6.2).
     pub fn reopened(&self) -> impl Iterator<Item = &ShardId> {
         let open = self.listed.values().filter(|shard| shard.open).map(|shard| &shard.id);
         open.filter(|id| self.rows.get(id).is_some_and(|row| row.ended))
+    }
+
+    /// Who this unfinished shard still waits for; some may come twice.
+    fn waits_now_for<'a>(&'a self, row: &'a StoredShard) -> impl Iterator<Item = &'a ShardId> {
+        let parents = self.parents(&row.id).filter(|parent| !self.is_settled(parent));
+        let is_awaited = |other: &&ShardId| !self.is_settled(other) && !self.cannot_precede(other, &row.id);
+        parents.chain(row.waits_for.iter().filter(is_awaited))
     }
 
     /// Its parents. If one expired before it was ever listed, nobody can say where that one came from: then also
@@ -171,6 +189,23 @@ mod tests {
         assert_eq!(names(&tree(UpTo::TrimHorizon, UpTo::TrimHorizon).readable()), ["a", "b"]);
         assert_eq!(names(&tree(UpTo::Ended, UpTo::TrimHorizon).readable()), ["b"]);
         assert_eq!(names(&tree(UpTo::Ended, UpTo::Ended).readable()), ["c"]);
+    }
+
+    /// Who asks why a shard is not read learns for whom it waits, and of no one it need not wait for.
+    #[test]
+    fn a_shard_that_is_held_back_names_those_it_still_waits_for() {
+        let listed = vec![shard("a", &[], false), shard("b", &[], false), shard("c", &["a", "b"], true)];
+        let rows = |a| {
+            let c = stored(new("c", &["a", "b", "expired"], UpTo::TrimHorizon));
+            [stored(new("a", &[], a)), stored(new("b", &[], UpTo::TrimHorizon)), c]
+        };
+
+        let both = ShardTree::new(listed.clone(), rows(UpTo::TrimHorizon)).held_back();
+        let one = ShardTree::new(listed, rows(UpTo::Ended)).held_back();
+
+        let waits_for = |names: &[&str]| HeldBack::from([(ShardId::new("c"), ids(names).into_iter().collect())]);
+        assert_eq!(both, waits_for(&["a", "b"]));
+        assert_eq!(one, waits_for(&["b"]));
     }
 
     /// Invariant 89.

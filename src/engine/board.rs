@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::core::outcome::Outcome;
 use crate::core::record::ShardId;
+use crate::core::shards::HeldBack;
 use crate::mapping::EventSourceMapping;
 
 /// Cloning shares it.
@@ -36,6 +37,8 @@ struct Running {
     shards: BTreeMap<ShardId, Reader>,
     /// The shards that stall, also while their consumer is started again.
     stalled: BTreeSet<ShardId>,
+    /// The shards that are not read yet, and why.
+    held_back: HeldBack,
 }
 
 /// A shard's consumer.
@@ -125,6 +128,21 @@ impl Board {
         self.stalled().into_iter().filter(|(uuid, _)| *uuid == mapping).map(|(_, shard)| shard).collect()
     }
 
+    /// The mapping's shards that are not read before others are settled to their end, with those others.
+    #[must_use]
+    pub fn held_back(&self, mapping: Uuid) -> HeldBack {
+        let pages = self.pages.borrow();
+        let running = pages.get(&mapping).and_then(|page| page.running.as_ref());
+        running.map(|running| running.held_back.clone()).unwrap_or_default()
+    }
+
+    /// How many shards of the mapping that are.
+    #[must_use]
+    pub fn count_held_back(&self, mapping: Uuid) -> usize {
+        let pages = self.pages.borrow();
+        pages.get(&mapping).and_then(|page| page.running.as_ref()).map_or(0, |running| running.held_back.len())
+    }
+
     /// Tells when a mapping began or ended since.
     #[must_use]
     pub fn changes(&self) -> Changes {
@@ -140,7 +158,13 @@ impl Board {
     }
 
     pub(super) fn started(&self, uuid: Uuid, mapping: EventSourceMapping) {
-        let running = Running { mapping, has_begun: false, shards: BTreeMap::new(), stalled: BTreeSet::new() };
+        let running = Running {
+            mapping,
+            has_begun: false,
+            shards: BTreeMap::new(),
+            stalled: BTreeSet::new(),
+            held_back: HeldBack::new(),
+        };
         self.pages.send_if_modified(|pages| {
             pages.entry(uuid).or_default().running = Some(running);
             false
@@ -200,6 +224,20 @@ impl Board {
                 running.stalled.retain(|shard| readable.contains(shard));
             }
         });
+    }
+
+    /// Which shards are not read yet, and why. Gives those that were not among them before.
+    pub(super) fn set_held_back(&self, uuid: Uuid, held_back: HeldBack) -> HeldBack {
+        let mut new = HeldBack::new();
+        self.turn(uuid, |page| {
+            if let Some(running) = &mut page.running {
+                let before = std::mem::replace(&mut running.held_back, held_back);
+                let is_new = |(shard, _): &(&ShardId, _)| !before.contains_key(*shard);
+                let begun = running.held_back.iter().filter(is_new);
+                new = begun.map(|(shard, others)| (shard.clone(), others.clone())).collect();
+            }
+        });
+        new
     }
 
     /// An invocation ended. One that waits for room says nothing.

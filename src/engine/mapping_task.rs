@@ -1,17 +1,18 @@
 //! Runs one enabled mapping: learns about its function, connects its source, keeps a row for every shard, and runs a
 //! consumer for every shard that may be read now. Owns its consumers: when it ends, they have ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
 use super::board::Board;
 use super::consumer_task::{ConsumerTask, Finish, Surroundings};
+use super::consumers::Consumers;
 use super::discarding::Reporting;
 use super::pulse::Pulse;
 use super::watchdog::Watchdog;
@@ -20,7 +21,7 @@ use crate::connect::Connector;
 use crate::core::Timestamp;
 use crate::core::record::ShardId;
 use crate::core::settings::Settings;
-use crate::core::shards::{ShardTree, StoredShard};
+use crate::core::shards::{HeldBack, ShardTree, StoredShard};
 use crate::event;
 use crate::log_limit::LogLimit;
 use crate::mapping::{EventSourceMapping, SourceSettings, StartingPosition, StreamKind};
@@ -55,6 +56,8 @@ pub(super) struct MappingTask {
     metrics: MappingMetrics,
     stop: CancellationToken,
     log: LogLimit,
+    /// Shards that were over while they were listed, with the time when they were listed last.
+    over: BTreeMap<ShardId, Timestamp>,
 }
 
 /// What a mapping reads from and invokes.
@@ -74,26 +77,10 @@ enum Obstacle {
     Store(#[from] StoreError),
 }
 
-/// The consumers of a mapping, by shard.
-#[derive(Default)]
-struct Consumers {
-    tasks: JoinSet<(ShardId, Finish)>,
-    running: BTreeMap<ShardId, Id>,
-    /// Shards whose consumer panicked or was cut off.
-    faults: BTreeMap<ShardId, Fault>,
-}
-
-/// A consumer that keeps failing is started again after a longer and longer while, not in a busy loop.
-struct Fault {
-    in_a_row: u32,
-    failed_at: Timestamp,
-    start_at: Timestamp,
-}
-
 impl MappingTask {
     pub(super) fn new(shared: Shared, uuid: Uuid, mapping: EventSourceMapping, stop: CancellationToken) -> Self {
         let metrics = MappingMetrics::new(uuid);
-        Self { shared, uuid, mapping, metrics, stop, log: LogLimit::default() }
+        Self { shared, uuid, mapping, metrics, stop, log: LogLimit::default(), over: BTreeMap::new() }
     }
 
     /// Runs until it is stopped and every consumer has drained.
@@ -204,6 +191,9 @@ impl MappingTask {
                 () = stop.cancelled() => {}
                 finished = consumers.next() => {
                     self.on_finished(&mut consumers, finished, watchdog);
+                    while let Some(finished) = consumers.tasks.try_join_next() {
+                        self.on_finished(&mut consumers, finished, watchdog);
+                    }
                     list_at = self.now();
                 }
                 () = tokio::time::sleep(next_look) => {
@@ -246,13 +236,16 @@ impl MappingTask {
     }
 
     async fn start_consumers(
-        &self,
+        &mut self,
         surroundings: &Surroundings,
         consumers: &mut Consumers,
         stop: &CancellationToken,
         watchdog: &Watchdog,
     ) -> Result<(), Obstacle> {
-        let readable = self.refresh(surroundings).await?;
+        let tree = self.refresh(surroundings).await?;
+        self.tell_held_back(tree.held_back(), consumers);
+        self.remove_rows(&tree).await?;
+        let readable = tree.readable().into_iter().collect();
         watchdog.retain(&readable);
         let now = self.now();
         for shard in readable {
@@ -279,8 +272,31 @@ impl MappingTask {
         Ok(())
     }
 
-    /// Lists the shards, brings their rows up to date, and says which may be read.
-    async fn refresh(&self, surroundings: &Surroundings) -> Result<BTreeSet<ShardId>, Obstacle> {
+    /// Each is told when it begins to wait. A shard that is being read goes on, whatever a later listing says.
+    fn tell_held_back(&self, mut held_back: HeldBack, consumers: &Consumers) {
+        held_back.retain(|shard, _| !consumers.running.contains_key(shard));
+        for (shard, others) in self.shared.board.set_held_back(self.uuid, held_back) {
+            let some = others.iter().take(NAMED_MAX).map(ShardId::as_str).collect::<Vec<_>>().join(", ");
+            info!(%shard, waits_for = some, count = others.len(), "not read before others are settled to their end");
+        }
+    }
+
+    /// Removes the rows of shards that are over and no longer listed. One that was over while it was listed keeps its row
+    /// for long: a listing may leave out what is there, and without its row a shard is read from its beginning.
+    async fn remove_rows(&mut self, tree: &ShardTree) -> Result<(), StoreError> {
+        let now = self.now();
+        self.over.extend(tree.over().map(|shard| (shard.clone(), now)));
+        let mut obsolete = tree.obsolete_rows();
+        obsolete.retain(|shard| self.over.get(shard).is_none_or(|listed_at| now.since(*listed_at) >= UNLISTED_MIN));
+        if obsolete.is_empty() {
+            return Ok(());
+        }
+        self.over.retain(|shard, _| !obsolete.contains(shard));
+        self.shared.store.remove_shards(self.uuid, obsolete.into_iter().collect()).await
+    }
+
+    /// Lists the shards, and makes the rows that are missing.
+    async fn refresh(&self, surroundings: &Surroundings) -> Result<ShardTree, Obstacle> {
         let store = &self.shared.store;
         let listed = surroundings.source.shards().await?;
         let rows = store.leases(self.uuid).await?;
@@ -294,15 +310,11 @@ impl MappingTask {
         }
         let missing = tree.missing_rows(self.starting_position(), self.now());
         if missing.is_empty() {
-            let obsolete = tree.obsolete_rows();
-            if !obsolete.is_empty() {
-                store.remove_shards(self.uuid, obsolete.into_iter().collect()).await?;
-            }
-            return Ok(tree.readable().into_iter().collect());
+            return Ok(tree);
         }
         store.add_shards(self.uuid, missing).await?;
         let rows = store.leases(self.uuid).await?;
-        Ok(ShardTree::new(listed, rows.iter().map(StoredShard::from)).readable().into_iter().collect())
+        Ok(ShardTree::new(listed, rows.iter().map(StoredShard::from)))
     }
 
     fn on_finished(
@@ -342,37 +354,6 @@ impl MappingTask {
     }
 }
 
-impl Consumers {
-    /// The next consumer to end. Pends while none runs.
-    async fn next(&mut self) -> Result<(ShardId, Finish), JoinError> {
-        match self.tasks.join_next().await {
-            Some(finished) => finished,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn may_start(&self, shard: &ShardId, now: Timestamp) -> bool {
-        !self.running.contains_key(shard) && self.faults.get(shard).is_none_or(|fault| fault.start_at <= now)
-    }
-
-    /// A consumer panicked or was cut off: it may start again after a while.
-    fn fail(&mut self, id: Id, now: Timestamp) -> Option<ShardId> {
-        let shard = self.running.iter().find(|(_, running)| **running == id).map(|(shard, _)| shard.clone())?;
-        self.running.remove(&shard);
-        let last = self.faults.get(&shard).filter(|last| now.since(last.failed_at) < FAULT_FORGOTTEN);
-        let in_a_row = last.map_or(1, |last| last.in_a_row + 1);
-        let start_at = now + doubling(Duration::from_millis(500), Duration::from_mins(1), in_a_row);
-        self.faults.insert(shard.clone(), Fault { in_a_row, failed_at: now, start_at });
-        Some(shard)
-    }
-
-    /// How long to wait before shards are looked at again: as usual, or until a failed consumer may start.
-    fn wait(&self, now: Timestamp, usual: Duration) -> Duration {
-        let due = self.faults.values().filter(|fault| fault.start_at > now);
-        due.map(|fault| fault.start_at.since(now)).fold(usual, Duration::min)
-    }
-}
-
 impl Obstacle {
     fn reason(&self) -> &'static str {
         match self {
@@ -395,5 +376,8 @@ impl Obstacle {
 /// How often the function's configuration is looked at.
 const FUNCTION_REFRESH: Duration = Duration::from_mins(1);
 
-/// A fault longer ago than this no longer counts.
-const FAULT_FORGOTTEN: Duration = Duration::from_mins(5);
+/// How many of the shards that a shard waits for are told; an expired parent may leave hundreds.
+const NAMED_MAX: usize = 4;
+
+/// Before the row of a shard that is no longer listed goes.
+const UNLISTED_MIN: Duration = Duration::from_mins(10);

@@ -3,6 +3,7 @@
 
 mod board;
 mod consumer_task;
+mod consumers;
 mod discarding;
 mod extending;
 mod filtering;

@@ -67,6 +67,9 @@ pub struct EventSourceMappingConfiguration {
     /// The shards that stall: on esmd's own routes only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stalled: Vec<String>,
+    /// The shards that are not read yet, and why: on esmd's own routes only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_back: Vec<HeldBackShard>,
 }
 
 /// A shard that settles nothing for a reason.
@@ -79,6 +82,16 @@ pub struct WaitingShard {
     pub reason: &'static str,
 }
 
+/// A shard that is not read before others are settled to their end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HeldBackShard {
+    /// The shard.
+    pub shard: String,
+    /// The others.
+    pub waits_for: Vec<String>,
+}
+
 /// What esmd's own routes show besides AWS's members.
 #[derive(Clone, Debug, Default)]
 pub struct OwnFacts {
@@ -88,6 +101,8 @@ pub struct OwnFacts {
     pub waits: Vec<WaitingShard>,
     /// The shards that stall.
     pub stalled: Vec<String>,
+    /// The shards that are not read yet.
+    pub held_back: Vec<HeldBackShard>,
 }
 
 /// The members of [`EventSourceMappingConfiguration`] that streams alone have.
@@ -170,6 +185,7 @@ impl EventSourceMappingConfiguration {
             declared_in: None,
             waits: Vec::new(),
             stalled: Vec::new(),
+            held_back: Vec::new(),
         }
     }
 
@@ -183,8 +199,8 @@ impl EventSourceMappingConfiguration {
     /// The same on esmd's own routes.
     #[must_use]
     pub fn with_own_members(self, document: &MappingDocument, facts: OwnFacts) -> Self {
-        let OwnFacts { declared_in, waits, stalled } = facts;
-        Self { esmd: document.esmd.clone(), declared_in, waits, stalled, ..self }
+        let OwnFacts { declared_in, waits, stalled, held_back } = facts;
+        Self { esmd: document.esmd.clone(), declared_in, waits, stalled, held_back, ..self }
     }
 }
 
@@ -301,8 +317,12 @@ mod tests {
             "Esmd": {"FunctionTimeout": 3}});
         let document: MappingDocument = serde_json::from_value(document).expect("a document");
         let waits = vec![WaitingShard { shard: "queue".to_owned(), reason: "target" }];
-        let facts =
-            OwnFacts { declared_in: Some("mappings.yaml".to_owned()), waits, stalled: vec!["queue".to_owned()] };
+        let facts = OwnFacts {
+            declared_in: Some("mappings.yaml".to_owned()),
+            waits,
+            stalled: vec!["queue".to_owned()],
+            held_back: vec![HeldBackShard { shard: "child".to_owned(), waits_for: vec!["parent".to_owned()] }],
+        };
 
         let shown = configuration(json!({})).with_own_members(&document, facts);
 
@@ -311,6 +331,7 @@ mod tests {
         assert_eq!(shown["DeclaredIn"], "mappings.yaml");
         assert_eq!(shown["Waits"], json!([{"Shard": "queue", "Reason": "target"}]));
         assert_eq!(shown["Stalled"], json!(["queue"]));
+        assert_eq!(shown["HeldBack"], json!([{"Shard": "child", "WaitsFor": ["parent"]}]));
     }
 
     /// The answer about a queue's mapping with more in its document, whether or not that is carried out yet.

@@ -109,6 +109,26 @@ async fn a_shard_that_waits_for_a_reason_is_named_by_esmds_own_route_and_is_read
     assert!(!by_lambda.contains("Waits"), "{by_lambda}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_held_back_is_shown_with_those_it_waits_for() {
+    let daemon = Daemon::start().await;
+    daemon.outside.target.answer(|_| Answer::fail());
+    daemon.stream.put("a", "0");
+    let parent = daemon.stream.open_shards().remove(0);
+    let [left, right] = daemon.stream.split(&parent);
+    let uuid = daemon.create_impatient_mapping().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    let shown = daemon.get(&format!("/esmd/v1/mappings/{uuid}")).await.1;
+    let of = |child| format!(r#"{{"Shard":"{child}","WaitsFor":["{parent}"]}}"#);
+    assert!(shown.contains(&format!(r#""HeldBack":[{},{}]"#, of(&left), of(&right))), "{shown}");
+
+    daemon.outside.target.answer(|_| Answer::succeed());
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    let shown = daemon.get(&format!("/esmd/v1/mappings/{uuid}")).await.1;
+    assert!(!shown.contains("HeldBack"), "{shown}");
+}
+
 /// The routes, on an engine that reads one stream.
 struct Daemon {
     address: SocketAddr,

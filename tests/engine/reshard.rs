@@ -1,11 +1,14 @@
 //! Shards that split, merge and vanish: children after their parents, and nothing between them lost
 //! (`docs/semantics.md` 6.3).
 
+use std::collections::BTreeSet;
+
 use esmd::core::checkpoint::UpTo;
+use esmd::core::shards::HeldBack;
 use esmd::mapping::StartingPosition;
 
 use crate::fakes::target::Answer;
-use crate::world::{World, seconds, sleep};
+use crate::world::{MAPPING, World, seconds, sleep};
 
 /// Invariant 88
 #[tokio::test(start_paused = true)]
@@ -30,7 +33,10 @@ async fn a_merged_shard_is_not_read_before_both_its_parents_are_settled_to_their
 
     assert_eq!(world.checkpoint(&first).await.up_to, UpTo::Ended);
     assert_eq!(world.target.delivered().len(), 2, "one parent is at work");
+    let waits_for = BTreeSet::from([second.clone()]);
+    assert_eq!(life.board.held_back(MAPPING), HeldBack::from([(child.clone(), waits_for)]));
     world.until_delivered(0..4).await;
+    assert_eq!(life.board.held_back(MAPPING), HeldBack::new());
     life.drain().await;
     assert_eq!(world.target.succeeded(), ["0", "1", "2", "3"]);
     assert!(matches!(world.checkpoint(&child).await.up_to, UpTo::After(_)));
@@ -128,6 +134,50 @@ async fn a_shard_that_vanishes_gives_way_to_its_children() {
 
     assert_eq!(world.target.succeeded(), ["0", "1", "2", "3"]);
     assert!(world.rows().await.iter().all(|row| row.shard != shard), "its row went with it");
+}
+
+/// `docs/semantics.md` 6.3
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_left_out_of_listings_for_a_while_is_not_read_again() {
+    let world = World::of_stream(1).await;
+    let shard = world.source.shard_of("key-0");
+    world.put(0..2, 1);
+    world.source.split(&shard);
+    let life = world.start();
+    world.until_delivered(0..2).await;
+    sleep(seconds(2)).await;
+
+    world.source.leave_out(&shard);
+    sleep(seconds(300)).await;
+    world.source.list_again(&shard);
+    sleep(seconds(120)).await;
+    world.put(2..4, 1);
+    world.until_delivered(2..4).await;
+    life.drain().await;
+
+    assert_eq!(world.target.succeeded(), ["0", "1", "2", "3"], "each once");
+}
+
+/// `docs/semantics.md` 6.3
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_read_when_a_parent_turns_up_is_not_held_back() {
+    let world = World::of_stream(1).await;
+    world.target.answer(|_| Answer::fail());
+    let parent = world.source.shard_of("key-0");
+    world.put(0..1, 1);
+    world.source.split(&parent);
+    world.source.leave_out(&parent);
+    let life = world.start();
+    sleep(seconds(5)).await;
+
+    world.source.list_again(&parent);
+    sleep(seconds(90)).await;
+
+    assert_eq!(life.board.running_shards().len(), 3);
+    assert_eq!(life.board.held_back(MAPPING), HeldBack::new());
+    world.target.answer(|_| Answer::succeed());
+    world.until_delivered(0..1).await;
+    life.drain().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,6 +49,8 @@ struct State {
     listing_faults: Faults,
     /// Shards whose receives get no answer.
     silent: BTreeSet<ShardId>,
+    /// Shards that listings leave out.
+    left_out: BTreeSet<ShardId>,
     subscriptions: Subscriptions,
 }
 
@@ -209,6 +211,16 @@ impl FakeStream {
         log.trim(log.records.len().saturating_sub(kept));
     }
 
+    /// Listings leave the shard out, until they do not.
+    pub fn leave_out(&self, shard: &ShardId) {
+        lock(&self.state).left_out.insert(shard.clone());
+    }
+
+    /// Listings have the shard again.
+    pub fn list_again(&self, shard: &ShardId) {
+        lock(&self.state).left_out.remove(shard);
+    }
+
     /// The shard is gone, from the listing too.
     pub fn remove(&self, shard: &ShardId) {
         lock(&self.state).shards.remove(shard).unwrap();
@@ -320,7 +332,7 @@ impl Source for FakeStream {
             state.listing_faults.strike()?;
             let shard =
                 |(id, log): (&ShardId, &Log)| Shard { id: id.clone(), parents: log.parents.clone(), open: log.open };
-            Ok(state.shards.iter().map(shard).collect())
+            Ok(state.shards.iter().filter(|(id, _)| !state.left_out.contains(*id)).map(shard).collect())
         })
     }
 
