@@ -18,7 +18,7 @@ mod stories;
 mod windows;
 mod world;
 
-use operation::{Case, SourceKind, cases};
+use operation::{Case, SourceKind, cases, full_cases};
 use proptest::prelude::*;
 use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
 use world::World;
@@ -51,6 +51,21 @@ proptest! {
     #[test]
     fn the_same_inputs_give_the_same_actions(case in any_case()) {
         assert_eq!(World::run(&case), World::run(&case));
+    }
+}
+
+proptest! {
+    // Each looks at thousands of records again and again.
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: persistence(),
+        ..ProptestConfig::default()
+    })]
+
+    /// `docs/architecture.md` 4: reading on by pages loses nothing, blocks nothing for ever and keeps the order.
+    #[test]
+    fn a_full_shard_is_settled_in_order_per_key_whatever_happens(case in full_cases()) {
+        World::run(&case);
     }
 }
 

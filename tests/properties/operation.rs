@@ -101,6 +101,21 @@ impl fmt::Debug for Sent {
     }
 }
 
+/// A shard whose first records, of one or two keys, fill its room but for a page at most: from then on it is read by
+/// pages.
+pub fn full_cases() -> impl Strategy<Value = Case> {
+    let first = Sent { key: 0, bytes: 1, age: Duration::ZERO, lease: Duration::ZERO, is_filtered: false };
+    (cases(SourceKind::Stream), 1..=3_usize, 0..1_100_usize, 1..=2_u8).prop_map(move |(mut case, lanes, more, keys)| {
+        case.settings.lanes = lanes;
+        case.settings.batch_size *= 20; // or it would be thousands of invocations
+        case.settings.batch_bytes *= 20;
+        let room = 1_000 * lanes.max(2);
+        let sent = (0..keys).cycle().take(room - 1_000 + more).map(|key| Sent { key, ..first.clone() }).collect();
+        case.operations.insert(0, Operation::Receive { sent, repeated: Vec::new() });
+        case
+    })
+}
+
 pub fn cases(source: SourceKind) -> impl Strategy<Value = Case> {
     prop_oneof![Just(3), Just(40)].prop_flat_map(move |keys| {
         let operations = vec(operation(source, keys), 1..80);

@@ -2,12 +2,13 @@
 //! Knows what was settled for good, and so what may still be lost.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use esmd::core::Timestamp;
-use esmd::core::checkpoint::{Checkpoint, UpTo};
+use esmd::core::checkpoint::{Checkpoint, PositionRange, UpTo};
 use esmd::core::record::{OrderingKey, Origin, Position, Receipt, Received, Record, SequenceNumber};
 use esmd::core::settlement::{Extended, Extension, Handle, Settlement};
 
@@ -140,17 +141,19 @@ impl Source {
         if self.kind == SourceKind::StandardQueue {
             return;
         }
-        for (place, name) in names.iter().enumerate() {
+        let mut in_front = BTreeSet::new();
+        for name in names {
             let key = self.records[*name].sent.key;
             let before = (0..*name).filter(|before| self.records[*before].sent.key == key);
             assert!(!self.records[*name].sent.is_filtered, "invariant 1: record {name} is invoked, and is filtered");
             let before = before.filter(|before| !self.records[*before].sent.is_filtered);
             for before in before.filter(|before| !self.records[*before].settled) {
                 assert!(
-                    names[..place].contains(&before),
+                    in_front.contains(&before),
                     "invariants 3 and 61: record {name} is invoked, but {before} of its key is not settled"
                 );
             }
+            in_front.insert(*name);
         }
     }
 
@@ -161,8 +164,7 @@ impl Source {
         assert!(above <= first_open, "invariant 2: the checkpoint {:?} passes record {first_open}", checkpoint.up_to);
         assert!(checkpoint.up_to != UpTo::Ended || self.closed, "invariant 2: the shard has not ended");
         for range in &checkpoint.settled_above {
-            let inside = (0..self.records.len()).filter(|name| range.contains(&position(*name)));
-            for name in inside {
+            for name in names_in(range) {
                 assert!(self.records[name].settled, "invariant 2: {range:?} is not settled: record {name} is open");
             }
         }
@@ -232,6 +234,12 @@ pub fn first_above(checkpoint: &Checkpoint, end: usize) -> usize {
         UpTo::Ended => end,
         UpTo::TrimHorizon | UpTo::Latest(_) | UpTo::AtTimestamp(_) => 0,
     }
+}
+
+/// The records that a settled range covers.
+pub fn names_in(range: &PositionRange) -> RangeInclusive<usize> {
+    let name = |position: &Position| number(position.sequence_number.as_str());
+    name(&range.first)..=name(&range.last)
 }
 
 pub fn position(name: usize) -> Position {
