@@ -12,7 +12,7 @@ use crate::support::function::{Behaviour, Function};
 use crate::support::ledger::{Entry, Ledger, assert_one_batch_per_key};
 use crate::support::servers;
 
-/// Invariants 70 to 72, 81, 82, 86
+/// Invariants 70 to 72, 81, 82, 86, 115
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn load_with_a_poison_record_ends_in_one_failure_record_that_names_it() {
     let (streams, queues, function) = (servers::kinesis_local(), servers::ministack(), Function::start());
@@ -42,6 +42,9 @@ async fn load_with_a_poison_record_ends_in_one_failure_record_that_names_it() {
         poisoned = placed.into_iter().find(|placed| placed.entry == poison).or(poisoned);
     }
     settle_all_but(1, &mut ledger, &function).await;
+    let attempted = || function.invocations().iter().map(|invocation| invocation.records().len()).sum::<usize>();
+    daemon.until_counted("esmd_records_invoked_total", attempted).await;
+    assert!(attempted() > RECORDS, "what failed came again");
     assert!(daemon.terminate().await.status.success());
 
     ledger.assert_complete();

@@ -1,8 +1,6 @@
 //! A changed configuration file is taken up while the daemon runs, on its own and at SIGHUP; one with mistakes changes
 //! nothing and says where they are.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::VISIBILITY;
@@ -10,7 +8,6 @@ use crate::load::settle;
 use crate::support::aws::Queue;
 use crate::support::daemon::{Daemon, Installation};
 use crate::support::function::Function;
-use crate::support::http;
 use crate::support::ledger::Ledger;
 use crate::support::servers;
 
@@ -55,10 +52,5 @@ fn mapping(queue: &Queue) -> Value {
 
 async fn until_reload(daemon: &Daemon, succeeded: bool) {
     let line = format!("esmd_config_last_reload_success {}\n", u8::from(succeeded));
-    let told = async {
-        while !http::get(daemon.listen(), "/metrics").await.unwrap().body.contains(&line) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(30), told).await.is_ok(), "never: {line}");
+    daemon.until("/metrics", |page| page.contains(&line)).await;
 }

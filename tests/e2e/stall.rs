@@ -1,7 +1,5 @@
 //! A server that accepts and never answers: told within its time, its consumer begun again, and nothing lost.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,11 +8,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::load::settle;
 use crate::support::aws::Stream;
-use crate::support::daemon::{Daemon, Installation};
+use crate::support::daemon::Installation;
 use crate::support::function::Function;
 use crate::support::ledger::Ledger;
+use crate::support::ports;
 use crate::support::servers::{self, Server};
-use crate::support::{http, ports};
 
 /// `docs/semantics.md` 6.2 and `docs/metrics.md`: a stall.
 #[tokio::test]
@@ -38,36 +36,17 @@ async fn a_server_that_never_answers_is_told_and_read_again_when_it_does() {
 
     wire.is_silent.send_replace(true);
     stream.put(&[ledger.next("key")]).await;
-    until(&daemon, "/readyz", |page| page.contains("[-]stalled failed: ") && page.contains("shardId-000000000000"))
+    daemon.until("/readyz", |page| page.contains("[-]stalled failed: ") && page.contains("shardId-000000000000")).await;
+    daemon
+        .until("/metrics", |page| page.lines().any(|line| line.starts_with("esmd_stalled{") && line.ends_with(" 1")))
         .await;
-    until(&daemon, "/metrics", |page| {
-        page.lines().any(|line| line.starts_with("esmd_stalled{") && line.ends_with(" 1"))
-    })
-    .await;
-    until(&daemon, "/metrics", |page| page.contains(r#"reason="stalled"} 1"#)).await;
+    daemon.until("/metrics", |page| page.contains(r#"reason="stalled"} 1"#)).await;
 
     wire.is_silent.send_replace(false);
     settle(&mut ledger, &function).await;
     ledger.assert_complete();
     ledger.assert_in_order();
-    until(&daemon, "/readyz", |page| page == "ok\n").await;
-}
-
-/// Waits until a page of the daemon is as it should be.
-async fn until(daemon: &Daemon, path: &str, is_so: impl Fn(&str) -> bool) {
-    let began = Instant::now();
-    loop {
-        let page = page(daemon, path).await;
-        if is_so(&page) {
-            return;
-        }
-        assert!(began.elapsed() < LIMIT, "{path} still says\n{page}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-async fn page(daemon: &Daemon, path: &str) -> String {
-    http::get(daemon.listen(), path).await.expect("the daemon answers").body
+    daemon.until("/readyz", |page| page == "ok\n").await;
 }
 
 /// A way to a server on which connections are taken, and nothing comes back while it is silent.
@@ -118,6 +97,3 @@ async fn swallow(caller: &mut TcpStream) {
     let mut buffer = [0; 4_096];
     while caller.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
 }
-
-/// Far longer than it takes.
-const LIMIT: Duration = Duration::from_mins(1);

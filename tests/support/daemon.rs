@@ -152,6 +152,29 @@ impl Daemon {
         self.listen
     }
 
+    /// Waits until one of its pages is as it should be.
+    pub async fn until(&self, path: &str, is_so: impl Fn(&str) -> bool) {
+        let began = Instant::now();
+        loop {
+            let page = http::get(self.listen, path).await.expect("the daemon answers").body;
+            if is_so(&page) {
+                return;
+            }
+            assert!(began.elapsed() < PAGE_LIMIT, "{path} still says\n{page}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the first series of a metric has the value that it should have then.
+    pub async fn until_counted(&self, metric: &str, value: impl Fn() -> usize) {
+        let series = format!("{metric}{{");
+        let is_so = |page: &str| {
+            let line = page.lines().find(|line| line.starts_with(&series));
+            line.is_some_and(|line| line.ends_with(&format!("}} {}", value())))
+        };
+        self.until("/metrics", is_so).await;
+    }
+
     /// Its process id.
     ///
     /// # Panics
@@ -258,5 +281,6 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("ESMD_LOG_FORMAT", "human"),
 ];
 const READY_LIMIT: Duration = Duration::from_secs(30);
+const PAGE_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_mins(1);
 const TAIL_LINES: usize = 40;
