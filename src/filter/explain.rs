@@ -69,7 +69,7 @@ pub fn test(patterns: &[String], event: &str, source: Option<SourceKind>) -> Res
 
 impl RecordFilter {
     fn test(&self, record: &Json) -> TestedRecord {
-        self.with_subject(record, |subject| {
+        self.with_subject(record, None, |subject| {
             let matched = self.patterns.iter().any(|pattern| matches(pattern, subject));
             let patterns = self.patterns.iter().enumerate().filter(|_| !matched);
             let misses = patterns.map(|(filter, pattern)| Explanation { filter, why: why_not(pattern, subject) });

@@ -4,7 +4,7 @@
 //! Invariant: text is taken if and only if it is JSON of at most [`DEPTH_MAX`] levels.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A JSON value that borrows from its text where it can.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,9 +29,28 @@ pub struct NotJson {
     pub at: usize,
 }
 
+/// Names of members. One whose key has dots counts by what stands before the first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Names(BTreeSet<Box<str>>);
+
+impl Names {
+    pub(super) fn add(&mut self, name: &str) {
+        self.0.insert(name.into());
+    }
+
+    fn have(&self, key: &str) -> bool {
+        self.0.contains(key.split_once('.').map_or(key, |(first, _)| first))
+    }
+}
+
 /// Reads a text that holds one value and nothing else but white space.
 pub(super) fn parse(text: &str) -> Result<Json<'_>, NotJson> {
-    let mut reader = Reader { text, at: 0 };
+    parse_only(text, None)
+}
+
+/// The same, but objects get only the members that are named. All of the text is judged.
+pub(super) fn parse_only<'text>(text: &'text str, names: Option<&Names>) -> Result<Json<'text>, NotJson> {
+    let mut reader = Reader { text, at: 0, names, skips: false };
     let value = reader.value(DEPTH_MAX)?;
     reader.skip_white_space();
     if reader.at == text.len() { Ok(value) } else { Err(reader.error()) }
@@ -58,12 +77,15 @@ impl<'text> Json<'text> {
     }
 }
 
-struct Reader<'text> {
+struct Reader<'text, 'names> {
     text: &'text str,
     at: usize,
+    names: Option<&'names Names>,
+    /// What is being read will not be looked at.
+    skips: bool,
 }
 
-impl<'text> Reader<'text> {
+impl<'text> Reader<'text, '_> {
     fn value(&mut self, levels: usize) -> Result<Json<'text>, NotJson> {
         self.skip_white_space();
         match self.peek() {
@@ -90,8 +112,13 @@ impl<'text> Reader<'text> {
             let key = self.string()?;
             self.skip_white_space();
             self.expect(b':')?;
+            let is_wanted = !self.skips && self.names.is_none_or(|names| names.have(&key));
+            let skipped = std::mem::replace(&mut self.skips, !is_wanted);
             let value = self.value(levels)?;
-            members.insert(key, value);
+            self.skips = skipped;
+            if is_wanted {
+                members.insert(key, value);
+            }
             self.skip_white_space();
             if !self.take(b',') {
                 self.expect(b'}')?;
@@ -108,7 +135,10 @@ impl<'text> Reader<'text> {
             return Ok(Json::List(values));
         }
         loop {
-            values.push(self.value(levels)?);
+            let value = self.value(levels)?;
+            if !self.skips {
+                values.push(value);
+            }
             self.skip_white_space();
             if !self.take(b',') {
                 self.expect(b']')?;

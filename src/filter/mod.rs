@@ -18,7 +18,7 @@ mod tests;
 pub use explain::{Explanation, TestError, TestedRecord, test};
 pub use pattern::InvalidPattern;
 
-use json::Json;
+use json::{Json, Names};
 use pattern::Pattern;
 use subject::{Data, Form, Subject, data_text};
 
@@ -39,6 +39,8 @@ pub struct RecordFilter {
     source: SourceKind,
     /// A record passes if one of them matches. At least one.
     patterns: Vec<Pattern>,
+    /// The keys that are looked at: those of the patterns, and the way to the data.
+    names: Names,
 }
 
 impl RecordFilter {
@@ -50,7 +52,10 @@ impl RecordFilter {
         let compile = |(place, text)| Self::pattern(source, text).map_err(|error| (place, error));
         let patterns: Vec<_> = patterns.into_iter().enumerate().map(compile).collect::<Result<_, _>>()?;
         assert!(!patterns.is_empty(), "without patterns there is no filter");
-        Ok(Self { source, patterns })
+        let mut names = Names::default();
+        names.add("kinesis"); // whose members count as those of the record
+        patterns.iter().flat_map(|pattern| &pattern.alternatives).for_each(|node| node.name_keys(&mut names));
+        Ok(Self { source, patterns, names })
     }
 
     /// A Kinesis record's data is JSON to a pattern or nothing: AWS refuses the form that compares its text
@@ -71,19 +76,20 @@ impl RecordFilter {
     /// passes: it must not be deleted for that.
     #[must_use]
     pub fn matches(&self, element: &[u8]) -> bool {
-        let Some(record) = std::str::from_utf8(element).ok().and_then(|text| json::parse(text).ok()) else {
+        let names = Some(&self.names);
+        let Some(record) = std::str::from_utf8(element).ok().and_then(|text| json::parse_only(text, names).ok()) else {
             return true;
         };
-        self.with_subject(&record, |subject| self.patterns.iter().any(|pattern| matches(pattern, subject)))
+        self.with_subject(&record, names, |subject| self.patterns.iter().any(|pattern| matches(pattern, subject)))
     }
 
-    /// The data is read only if a pattern looks at it.
-    fn with_subject<T>(&self, record: &Json, judge: impl FnOnce(&Subject) -> T) -> T {
+    /// The data is read only if a pattern looks at it, and only what is named of it.
+    fn with_subject<T>(&self, record: &Json, names: Option<&Names>, judge: impl FnOnce(&Subject) -> T) -> T {
         let looks_at_data = |pattern: &Pattern| {
             pattern.alternatives.iter().any(|alternative| alternative.form(self.source) != Form::Metadata)
         };
         let text = if self.patterns.iter().any(looks_at_data) { data_text(self.source, record) } else { None };
-        let data = Data::of(text.as_deref());
+        let data = Data::of(text.as_deref(), names);
         judge(&Subject::new(self.source, record, &data))
     }
 }

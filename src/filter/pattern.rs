@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::condition::{AddressRange, Condition, Matcher, Place, TextRule};
-use super::json::{self, Json, Members};
+use super::json::{self, Json, Members, Names};
 use super::number::{Bound, Number, NumberRange, comparable};
 
 /// A compiled pattern: it matches what one of its alternatives matches.
@@ -58,6 +58,14 @@ impl Node {
             path.split('.').fold(&mut root, below).conditions.push(condition);
         }
         root
+    }
+
+    /// All keys in it.
+    pub(super) fn name_keys(&self, names: &mut Names) {
+        for (key, child) in &self.children {
+            names.add(key);
+            child.name_keys(names);
+        }
     }
 
     fn child<'node>(node: &'node mut Self, segment: &str) -> &'node mut Self {

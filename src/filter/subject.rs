@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::SourceKind;
-use super::json::{self, Json};
+use super::json::{self, Json, Names};
 use super::matcher::{self, Site};
 use super::pattern::Node;
 
@@ -89,10 +89,10 @@ pub(super) fn data_text<'record>(source: SourceKind, record: &'record Json) -> O
 }
 
 impl<'record> Data<'record> {
-    /// Reads the data. A lone JSON value such as `42` is a text.
-    pub(super) fn of(text: Option<&'record str>) -> Self {
+    /// Reads the data, only the members that are named. A lone JSON value such as `42` is a text.
+    pub(super) fn of(text: Option<&'record str>, names: Option<&Names>) -> Self {
         let Some(text) = text else { return Self::Opaque };
-        match json::parse(text) {
+        match json::parse_only(text, names) {
             Ok(json) if json.is_container() => Self::Json(json),
             _ => Self::Text(Json::Text(text.into())),
         }

@@ -2,7 +2,7 @@
 //! `anything-but` and `prefix`, not numbers that a double cannot hold, not `exists` on empty lists,
 //! not `exists` or `equals-ignore-case` beside others in a list (`"XY"` then takes "xy"), and not absence.
 
-use esmd::filter::{RecordFilter, SourceKind};
+use esmd::filter::{self, RecordFilter, SourceKind};
 use proptest::prelude::*;
 use quamina::Quamina;
 use serde_json::{Map, Value, json};
@@ -20,6 +20,25 @@ proptest! {
         for event in events {
             let expected = !other.matches_for_event(event.as_bytes()).expect("it is JSON").is_empty();
             prop_assert_eq!(own.matches(event.as_bytes()), expected, "{} and {}", pattern, event);
+        }
+    }
+
+    /// A filter reads only what its patterns name; who asks why reads all of the record. Both have to say the same.
+    #[test]
+    fn what_no_pattern_names_makes_no_difference(pattern in pattern(), values in prop::collection::vec(full_event(), 8)) {
+        for value in values {
+            let text = value.to_string();
+            let data = base64_simd::STANDARD.encode_to_string(&text);
+            for (source, pattern, record) in [
+                (SourceKind::Dynamodb, pattern.clone(), value),
+                (SourceKind::Sqs, json!({ "body": pattern }), json!({"messageId": "1", "body": text, "b": {"a": "x"}})),
+                (SourceKind::Kinesis, json!({ "data": pattern }), json!({"kinesis": {"data": data, "a": "x"}, "c": [1]})),
+            ] {
+                let (pattern, record) = (pattern.to_string(), record.to_string());
+                let own = RecordFilter::compile(source, [pattern.as_str()]).expect("it is a pattern");
+                let asked = filter::test(std::slice::from_ref(&pattern), &record, Some(source)).expect("it is a record");
+                prop_assert_eq!(own.matches(record.as_bytes()), asked[0].matched, "{} and {}", pattern, record);
+            }
         }
     }
 }
@@ -49,14 +68,32 @@ fn pattern() -> impl Strategy<Value = Value> {
 }
 
 fn event() -> impl Strategy<Value = Value> {
-    let tree = scalar().prop_recursive(4, 24, 3, |inner| {
-        prop_oneof![members(inner.clone(), 0..4), prop::collection::vec(inner, 1..4).prop_map(Value::from)]
+    event_of(&["a", "b", "c"])
+}
+
+/// With keys that no pattern names, and some that hold two levels.
+fn full_event() -> impl Strategy<Value = Value> {
+    event_of(&["a", "b", "c", "d", "aa", "a.b", "b.a.c", "d.a", ".a", "a."])
+}
+
+fn event_of(keys: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    let tree = scalar().prop_recursive(4, 24, 3, move |inner| {
+        let list = prop::collection::vec(inner.clone(), 1..4).prop_map(Value::from);
+        prop_oneof![members_of(keys, inner, 0..4), list]
     });
-    members(tree, 0..4)
+    members_of(keys, tree, 0..4)
 }
 
 fn members(values: impl Strategy<Value = Value>, count: std::ops::Range<usize>) -> impl Strategy<Value = Value> {
-    let key = prop::sample::select(vec!["a", "b", "c"]);
+    members_of(&["a", "b", "c"], values, count)
+}
+
+fn members_of(
+    keys: &'static [&'static str],
+    values: impl Strategy<Value = Value>,
+    count: std::ops::Range<usize>,
+) -> impl Strategy<Value = Value> {
+    let key = prop::sample::select(keys);
     prop::collection::vec((key, values), count).prop_map(|members| {
         let members = members.into_iter().map(|(key, value)| (key.to_owned(), value));
         Value::Object(members.collect::<Map<_, _>>())

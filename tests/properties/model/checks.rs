@@ -76,7 +76,11 @@ impl Model {
         let ranges = &checkpoint.settled_above;
         let covered: BTreeSet<usize> = ranges.iter().flat_map(names_in).collect();
         for above in up_to..next {
-            assert_eq!(covered.contains(&above), self.is_settled(above), "invariant 2: whether {above} is settled, in {ranges:?}");
+            assert_eq!(
+                covered.contains(&above),
+                self.is_settled(above),
+                "invariant 2: whether {above} is settled, in {ranges:?}"
+            );
         }
         assert!(ranges.is_sorted_by(|one, other| one.last < other.last), "invariant 2: {ranges:?} ascend, none twice");
         assert!(ranges.len() <= Checkpoint::RANGES_MAX, "invariant 2: there are too many ranges");
