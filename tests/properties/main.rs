@@ -57,7 +57,7 @@ proptest! {
 proptest! {
     // Each looks at thousands of records again and again.
     #![proptest_config(ProptestConfig {
-        cases: 24,
+        cases: 8,
         failure_persistence: persistence(),
         ..ProptestConfig::default()
     })]
