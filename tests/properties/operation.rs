@@ -110,7 +110,9 @@ pub fn full_cases() -> impl Strategy<Value = Case> {
         case.settings.batch_size *= 20; // or it would be thousands of invocations
         case.settings.batch_bytes *= 20;
         let room = 1_000 * lanes.max(2);
-        let sent = (0..keys).cycle().take(room - 1_000 + more).map(|key| Sent { key, ..first.clone() }).collect();
+        // In turns of ten, or a key that blocks would leave more settled ranges than a checkpoint takes.
+        let turns = (0..keys).cycle().flat_map(|key| [key; 10]);
+        let sent = turns.take(room - 1_000 + more).map(|key| Sent { key, ..first.clone() }).collect();
         case.operations.insert(0, Operation::Receive { sent, repeated: Vec::new() });
         case
     })
