@@ -307,7 +307,9 @@ mod tests {
     fn a_row_goes_when_its_shard_is_over_and_unlisted() {
         let listed = vec![shard("b", &[], false), shard("c", &["a"], true)];
         let rows = [("a", UpTo::Ended), ("b", UpTo::Ended), ("c", UpTo::TrimHorizon)];
-        assert_eq!(names(&Vec::from_iter(tree(listed, &rows).obsolete_rows())), ["a"]);
+        let tree = tree(listed, &rows);
+        assert_eq!(names(&Vec::from_iter(tree.obsolete_rows())), ["a"]);
+        assert_eq!(tree.over().collect::<Vec<_>>(), [&ShardId::new("b")]);
     }
 
     #[test]

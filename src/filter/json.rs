@@ -284,6 +284,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_named_members_are_built_and_all_of_the_text_is_judged() {
+        let mut names = Names::default();
+        names.add("a");
+        let read = |text| parse_only(text, Some(&names)).map(|json| json.to_serde().to_string());
+
+        let text = r#"{"b": {"a": [1, {"a": 2}]}, "a": [{"a": 1, "c": 2}, [{"aa": 1}], {"a.b": 3, "b.a": 4}]}"#;
+        assert_eq!(read(text), Ok(r#"{"a":[{"a":1},[{}],{"a.b":3}]}"#.to_owned()));
+        assert_eq!(read(r#"{"a": 1, "b": [1,]}"#), Err(NotJson { at: 17 }));
+    }
+
+    #[test]
     fn a_number_keeps_its_text() {
         let text = r#"{"a": 9007199254740993, "b": -1.50E+3, "c": 2e-7}"#;
         let Ok(Json::Object(members)) = parse(text) else { panic!("an object") };
