@@ -45,7 +45,7 @@ impl Pattern {
         let Json::Object(members) = json else {
             return Err(InvalidPattern::new("", "a pattern is a JSON object"));
         };
-        let alternatives = alternatives_of(&members, "")?;
+        let alternatives = alternatives_of(&members, None)?;
         Ok(Self { alternatives: alternatives.into_iter().map(Node::of).collect() })
     }
 }
@@ -80,14 +80,15 @@ struct Leaf {
     condition: Arc<Condition>,
 }
 
-/// What an object asks, without `$or`: each alternative with all its leaves.
-fn alternatives_of(members: &Members, path: &str) -> Result<Vec<Vec<Leaf>>, InvalidPattern> {
+/// What an object asks, without `$or`: each alternative with all its leaves. It has no path at the top; an empty one is that
+/// of an empty key.
+fn alternatives_of(members: &Members, path: Option<&str>) -> Result<Vec<Vec<Leaf>>, InvalidPattern> {
     if members.is_empty() {
-        return Err(InvalidPattern::new(path, "an empty object asks for nothing"));
+        return Err(InvalidPattern::new(path.unwrap_or_default(), "an empty object asks for nothing"));
     }
     let mut alternatives = vec![Vec::new()];
     for (key, value) in members {
-        let below = if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+        let below = path.map_or_else(|| key.to_string(), |path| format!("{path}.{key}"));
         let of_member = match value {
             Json::List(values) => match alternatives_of_or(key, values) {
                 Some(objects) => {
@@ -96,11 +97,14 @@ fn alternatives_of(members: &Members, path: &str) -> Result<Vec<Vec<Leaf>>, Inva
                 }
                 None => vec![vec![Leaf { condition: Arc::new(condition(values, &below)?), path: below }]],
             },
-            Json::Object(members) => alternatives_of(members, &below)?,
+            Json::Object(members) => alternatives_of(members, Some(&below))?,
             _ => return Err(InvalidPattern::new(&below, "a value stands in a list, such as [\"value\"]")),
         };
         if alternatives.len() * of_member.len() > ALTERNATIVES_MAX {
-            return Err(InvalidPattern::new(path, format!("more than {ALTERNATIVES_MAX} combinations of $or")));
+            return Err(InvalidPattern::new(
+                path.unwrap_or_default(),
+                format!("more than {ALTERNATIVES_MAX} combinations of $or"),
+            ));
         }
         alternatives = combined(&alternatives, &of_member);
     }

@@ -67,6 +67,14 @@ fn a_dot_in_a_key_is_a_level() {
     assert!(matches(&sqs(r#"{"a.b.c": [1]}"#), &json!({"a.b": {"c": 1}})));
 }
 
+#[test]
+fn an_empty_key_is_a_level() {
+    let filter = compiled(SourceKind::Dynamodb, &[r#"{"": {"a": [1]}}"#]);
+    for (record, expected) in [(json!({"": {"a": 1}}), true), (json!({".a": 1}), true), (json!({"a": 1}), false)] {
+        assert_eq!(matches(&filter, &record), expected, "{record}");
+    }
+}
+
 /// 7.2
 #[test]
 fn or_joins_fields_and_stands_beside_others() {
