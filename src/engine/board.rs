@@ -136,7 +136,7 @@ impl Board {
         running.map(|running| running.held_back.clone()).unwrap_or_default()
     }
 
-    /// How many shards of the mapping that are.
+    /// How many shards of the mapping are held back.
     #[must_use]
     pub fn count_held_back(&self, mapping: Uuid) -> usize {
         let pages = self.pages.borrow();

@@ -25,6 +25,7 @@ mod reshard;
 mod restart;
 mod stall;
 mod standard;
+mod threads;
 mod verify;
 mod windows;
 
